@@ -1,0 +1,39 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+PYTHON ?= python3
+NAME ?= polyp_coat
+BIN := .venv/bin
+READY := .venv/.installed
+.PHONY: help .venv demo test check fix bench validate bundle clean
+
+help:  ## list the targets
+	@sed -n 's/^\([.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.venv: $(READY)  ## make the environment; every other target does if need be
+$(READY): setup.cfg pyproject.toml constraints.txt
+	@echo "Installing into .venv, which takes a few minutes ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install -q --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(READY)  ## train, calibrate and evaluate on generated images
+	$(BIN)/python tutorials/demo.py
+test: $(READY)  ## quick tests and the examples in docstrings
+	$(BIN)/python -m pytest
+check: $(READY)  ## style, types and architecture
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_names.py
+fix: $(READY)  ## format, and correct what can be corrected
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+bench: $(READY)  ## speed and memory
+	$(BIN)/python -m benchmarks
+validate: $(READY)  ## slow tests: validity and whole bundles
+	$(BIN)/python -m pytest -m slow
+bundle: $(READY)  ## write bundles/$(NAME) to build/$(NAME), self-contained
+	$(BIN)/python -m monai_coat export-bundle bundles/$(NAME) build/$(NAME)
+clean:  ## remove what can be made again, but not the environment
+	rm -rf build demo_output .mypy_cache .pytest_cache .ruff_cache .hypothesis

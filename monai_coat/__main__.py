@@ -1,0 +1,9 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""``python -m monai_coat``."""
+
+from __future__ import annotations
+
+from monai_coat.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,45 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Values of all workers; a worker without any sample takes part like the others."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import torch.distributed as dist
+
+from monai_coat.calibration.statistics import CoverageStatistic
+
+__all__ = ["gather_objects", "gather_statistic"]
+
+T = TypeVar("T")
+
+
+def gather_objects(value: T) -> list[T]:
+    """The value of every worker, in rank order; only this one's where there is no process group.
+
+    Every worker must call it. Values may have any size, also none.
+
+    Example:
+        >>> gather_objects("alone")
+        ['alone']
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def gather_statistic(statistic: CoverageStatistic) -> CoverageStatistic:
+    """The merged statistic of all workers, the same on each; shards may be uneven or empty.
+
+    A sampler that repeats samples to make shards even would count images twice: turn that off
+    (``DistributedSampler(even_divisible=False)``).
+    """
+    merged = CoverageStatistic()
+    for state in gather_objects(statistic.state_dict()):
+        part = CoverageStatistic()
+        part.load_state_dict(state)
+        merged.merge(part)
+    return merged

@@ -1,0 +1,202 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Foreground scores of one class, image by image, and the exact search for a cutoff in them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+__all__ = ["Crossing", "ScorePool"]
+
+Scores = NDArray[np.float32]
+Counts = NDArray[np.int64]
+
+_BINS = 256
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where the sum of false negative rates would pass its budget.
+
+    Attributes:
+        cutoff: the largest cutoff whose sum of false negative rates is within the budget; a score of some image.
+        missed: foreground pixels of each image with a score below ``cutoff``.
+    """
+
+    cutoff: float
+    missed: Counts
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Each score's bin among 256, in the order of the scores, and how many scores of each image lie below each bin."""
+
+    codes: list[NDArray[np.uint8]]
+    below: NDArray[np.int32 | np.int64]
+
+
+class ScorePool:
+    """Foreground scores of the images that contain one class; an image weighs 1, its pixels share that weight."""
+
+    def __init__(self) -> None:
+        self._images: list[Scores] = []
+        self._index: _Index | None = None
+        self.n_empty = 0
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @property
+    def sizes(self) -> Counts:
+        """Foreground pixels of each image."""
+        return np.array([image.size for image in self._images], dtype=np.int64)
+
+    def add(self, image: Scores) -> None:
+        """Take one image's foreground scores; an empty array is an image without foreground."""
+        self._index = None
+        if image.size:
+            self._images.append(image)
+        else:
+            self.n_empty += 1
+
+    def extend(self, other: ScorePool) -> None:
+        """Take all images of another pool."""
+        self._index = None
+        self._images.extend(list(other._images))
+        self.n_empty += other.n_empty
+
+    def state_dict(self) -> dict[str, Any]:
+        """Scores end to end, the size of each image, and the number of empty images."""
+        flat = np.concatenate([np.empty(0, np.float32), *self._images])
+        return {"scores": torch.from_numpy(flat), "sizes": torch.from_numpy(self.sizes), "n_empty": self.n_empty}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> ScorePool:
+        """The pool that :meth:`state_dict` describes."""
+        pool = cls()
+        pool.n_empty = int(state["n_empty"])
+        ends = np.cumsum(state["sizes"].numpy())[:-1]
+        pool._images = list(np.split(state["scores"].numpy(), ends)) if len(state["sizes"]) else []
+        return pool
+
+    def crossing(self, budget: Fraction) -> Crossing:
+        r"""The largest cutoff c with :math:`\sum_i |\{s_{ij} < c\}| / m_i \le` ``budget``, exactly.
+
+        Bins narrow the search to the few scores around the answer; those are sorted and walked. A bin is a monotone
+        function of the score, so rounding cannot put two scores in the wrong order, and every decision that float64
+        cannot make is made with rational numbers: the answer depends on the images alone, not on their order.
+
+        Args:
+            budget: sum of false negative rates that is tolerated, in [0, n).
+        """
+        index = self._index = self._index or self._build_index()
+        sizes = self.sizes
+        low, high = _bracket(np.einsum("i,ij->j", 1.0 / sizes, index.below[:, 1:]), budget)
+        found = np.concatenate(
+            [
+                image.compress(codes == low if low == high else (codes >= low) & (codes <= high))
+                for image, codes in zip(self._images, index.codes, strict=True)
+            ]
+        )
+        owner = np.repeat(np.arange(len(self)), index.below[:, high + 1] - index.below[:, low])
+        return _walk(_narrow(_Part(found, owner, index.below[:, low].astype(np.int64), sizes), budget), budget)
+
+    def _build_index(self) -> _Index:
+        bins = _Bins.of(np.concatenate([image[:: image.size // 64 + 1] for image in self._images]))
+        below = np.zeros((len(self), _BINS + 1), np.int32 if self.sizes.max() < 2**31 else np.int64)
+        codes = []
+        for i, image in enumerate(self._images):
+            codes.append(bins.codes(image))
+            # NumPy's bincount copies eight bits into sixty-four first and takes twice as long.
+            below[i, 1:] = torch.bincount(torch.from_numpy(codes[-1]), minlength=_BINS).numpy()
+        return _Index(codes, np.cumsum(below, axis=1, out=below))
+
+
+@dataclass(frozen=True)
+class _Bins:
+    """256 bins over the bulk of a sample; what lies outside falls in the first or the last."""
+
+    lowest: np.float32
+    scale: np.float32
+
+    @classmethod
+    def of(cls, sample: Scores) -> _Bins:
+        sample = np.sort(sample)
+        outliers = sample.size // 512
+        lowest, highest = sample[outliers], sample[sample.size - 1 - outliers]
+        width = float(highest) - float(lowest)
+        scale = min(_BINS / width, float(np.finfo(np.float32).max)) if width else 1.0
+        return cls(lowest, np.float32(scale))
+
+    def codes(self, scores: Scores) -> NDArray[np.uint8]:
+        """Bins of scores; a monotone function, since every rounded operation in it is."""
+        with np.errstate(over="ignore"):
+            position = scores - self.lowest
+            position *= self.scale
+        return np.clip(position, 0, _BINS - 1, out=position).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Scores among which the cutoff lies, the image of each, and what each image misses below all of them."""
+
+    scores: Scores
+    owner: Counts
+    missed: Counts
+    sizes: Counts
+
+
+def _bracket(risk_above: NDArray[np.float64], budget: Fraction) -> tuple[int, int]:
+    """First and last bin that may hold the cutoff, given the summed risk of a cutoff above each bin, in float64."""
+    slack = 1e-9 * float(risk_above[-1])
+    low, high = (int(np.searchsorted(risk_above, float(budget) + s, "right")) for s in (-slack, slack))
+    return low, min(high, _BINS - 1)
+
+
+def _narrow(part: _Part, budget: Fraction) -> _Part:
+    """The same question among fewer scores, by one more round of binning."""
+    codes = _Bins.of(part.scores).codes(part.scores)
+    # Whole numbers first: a running sum of 1e8 reciprocals would be off by more than the bracket allows.
+    counts = np.bincount(part.owner * _BINS + codes, minlength=part.sizes.size * _BINS).reshape(-1, _BINS)
+    np.cumsum(counts, axis=1, out=counts)
+    low, high = _bracket((part.missed / part.sizes).sum() + np.einsum("i,ij->j", 1.0 / part.sizes, counts), budget)
+    keep = (codes >= low) & (codes <= high)
+    missed = part.missed + counts[:, low - 1] if low else part.missed
+    return _Part(part.scores[keep], part.owner[keep], missed, part.sizes)
+
+
+def _walk(part: _Part, budget: Fraction) -> Crossing:
+    """Raise the cutoff through the sorted scores as far as the budget allows."""
+    order = np.argsort(part.scores, kind="stable")
+    scores, owner = part.scores[order], part.owner[order]
+    # A cutoff at the first of a run of equal scores misses all before the run and none of it.
+    starts = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])
+    risk = np.r_[0.0, np.cumsum(1.0 / part.sizes[owner])][starts] + (part.missed / part.sizes).sum()
+
+    def missed(step: int) -> Counts:
+        return part.missed + np.bincount(owner[: starts[step]], minlength=part.missed.size)
+
+    step = max(int(np.searchsorted(risk, float(budget), "right")) - 1, 0)
+    while step > 0 and not _within(missed(step), part.sizes, budget):
+        step -= 1
+    while step + 1 < starts.size and _within(missed(step + 1), part.sizes, budget):
+        step += 1
+    # Of equal zeros, which one comes first depends on the order of the images; plus zero makes both positive.
+    return Crossing(float(scores[starts[step]]) + 0.0, missed(step))
+
+
+def _within(missed: Counts, sizes: Counts, budget: Fraction) -> bool:
+    """Whether the sum of false negative rates is at most the budget, without rounding error."""
+    total, bound = math.fsum(missed / sizes), float(budget)
+    # Quotients and sum are correctly rounded: the total is off by at most half a unit in the last place of each term.
+    if abs(total - bound) > (len(missed) + 2) * 2.0**-53 * max(1.0, bound):
+        return total <= bound
+    hit = missed > 0
+    return sum((Fraction(int(k), int(m)) for k, m in zip(missed[hit], sizes[hit], strict=True)), Fraction(0)) <= budget

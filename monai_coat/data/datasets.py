@@ -1,0 +1,236 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Lists of samples, from a described collection of data sets or from plain folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel
+from monai.utils.module import optional_import
+
+from monai_coat.data._json import read_json
+
+__all__ = ["check_readable", "data_directory", "folder_datalist", "load_datalist"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
+VARIABLE = "COAT_DATA_DIR"
+
+pil_image, _ = optional_import("PIL.Image")
+
+
+def data_directory() -> Path | None:
+    """Folder of real data, from the environment variable ``COAT_DATA_DIR``.
+
+    Returns:
+        The folder, or None if the variable is unset or empty.
+
+    Raises:
+        FileNotFoundError: if the variable is set to something that is not a folder: a misspelt path must not look
+            like absent data.
+    """
+    value = os.environ.get(VARIABLE, "")
+    if not value:
+        return None
+    if not Path(value).is_dir():
+        raise FileNotFoundError(f"{VARIABLE} must name a folder, got {value!r}; correct the variable or unset it.")
+    return Path(value).absolute()
+
+
+def load_datalist(
+    root: str | os.PathLike[str],
+    domain: str,
+    sources: str | Sequence[str] | None = None,
+    model: str | None = None,
+) -> list[dict[str, Any]]:
+    """List the samples of one domain of the collection that ``<root>/datasets.json`` describes.
+
+    Args:
+        root: folder of the collection.
+        domain: for instance ``"polyp"``, ``"skin"``, ``"fire"``, ``"hippocampus"`` or ``"synthetic"``.
+        sources: one source or several (``"CVC-ClinicDB"``), or None for all of the domain.
+        model: network whose saved probability maps are wanted too. Only samples that have one are listed.
+
+    Returns:
+        Dictionaries with ``id``, ``image``, ``label``, ``group``, ``source``, ``empty`` (True if the reference mask has
+        no foreground) and, with ``model``, ``probs``; in the order of the file, with absolute paths. Values are as
+        stored: 2D masks 0 and 255, 2D maps 8-bit with 255 for probability 1.
+
+    Raises:
+        FileNotFoundError: if ``root``, its ``datasets.json`` or a listed file does not exist.
+        ValueError: if ``domain``, a source or ``model`` is unknown, or nothing is left.
+
+    Example:
+        >>> from monai_coat.data import write_synthetic_dataset
+        >>> root = getfixture("tmp_path")
+        >>> write_synthetic_dataset(root, count=3, spatial_size=(16, 16))
+        >>> [sample["id"] for sample in load_datalist(root, "synthetic")]
+        ['synthetic_0000', 'synthetic_0001', 'synthetic_0002']
+    """
+    folder = Path(root).absolute()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"root must be a folder, got {folder}, which does not exist; correct the path.")
+    path = folder / "datasets.json"
+    records = read_json(path, "root/datasets.json", "root must be the folder of the data collection").get("samples", [])
+    _check_known("domain", [domain], {record["domain"] for record in records})
+    records = [record for record in records if record["domain"] == domain]
+    if sources is not None:
+        wanted = [sources] if isinstance(sources, str) else list(sources)
+        _check_known("sources", wanted, {record["source"] for record in records})
+        records = [record for record in records if record["source"] in wanted]
+    if model is not None:
+        _check_known("model", [model], {name for record in records for name in record.get("predictions", {})})
+        records = [record for record in records if model in record.get("predictions", {})]
+    samples = [_sample(folder, record, model) for record in records]
+    _check_files_exist(samples)
+    return samples
+
+
+def folder_datalist(
+    images: str | os.PathLike[str], labels: str | os.PathLike[str] | None = None
+) -> list[dict[str, Any]]:
+    """List the images of a plain folder, with the masks of the same names.
+
+    ``images/a.jpg`` goes with ``labels/a.png``: names are compared without their endings. Files that are no
+    images, hidden files and subfolders are passed over.
+
+    Args:
+        images: folder of PNG, JPEG, BMP, TIFF or NIfTI images.
+        labels: folder of the reference masks, or None for images without (inference).
+
+    Returns:
+        Dictionaries with ``id`` and ``group`` (both the name without ending), ``image`` and, with ``labels``,
+        ``label``; sorted by id, with absolute paths. Set ``group`` where images belong together (patient, video).
+
+    Raises:
+        FileNotFoundError: if a folder does not exist, holds no image files, or lacks the counterpart of a file.
+        ValueError: if two files of a folder have the same name but for the ending, or both folders are the same.
+
+    Example:
+        >>> from monai_coat.data import write_synthetic_dataset
+        >>> root = getfixture("tmp_path")
+        >>> write_synthetic_dataset(root, count=2, spatial_size=(16, 16))
+        >>> [s["id"] for s in folder_datalist(root / "synthetic/images", root / "synthetic/masks")]
+        ['synthetic_0000', 'synthetic_0001']
+    """
+    image_files = _files_by_stem(images, "images")
+    samples = [{"id": stem, "image": str(path), "group": stem} for stem, path in image_files.items()]
+    if labels is None:
+        return samples
+    if Path(images).resolve() == Path(labels).resolve():
+        raise ValueError(f"labels must be another folder than images, got {labels} for both; keep masks apart.")
+    label_files = _files_by_stem(labels, "labels")
+    _check_counterparts("labels", image_files, label_files, Path(labels))
+    _check_counterparts("images", label_files, image_files, Path(images))
+    return [{**sample, "label": str(label_files[sample["id"]])} for sample in samples]
+
+
+def check_readable(samples: Iterable[Mapping[str, Any]], keys: Sequence[str] = ("image", "label", "probs")) -> None:
+    """Open every file of a data list as far as its header, so that a bad one is named before hours of training.
+
+    Args:
+        samples: dictionaries with paths under ``keys``; keys that a sample does not have are passed over.
+        keys: the paths to look at. All of a sample must have one spatial size.
+
+    Raises:
+        ValueError: naming a file that cannot be read, or two files of a sample that differ in size.
+
+    Example:
+        >>> from monai_coat.data import write_synthetic_dataset
+        >>> root = getfixture("tmp_path")
+        >>> write_synthetic_dataset(root, count=2, spatial_size=(16, 16))
+        >>> check_readable(load_datalist(root, "synthetic"))
+    """
+    for sample in samples:
+        present = [key for key in keys if key in sample]
+        sizes = {key: _spatial_size(Path(sample[key]), key) for key in present}
+        for key in present[1:]:
+            if sizes[key] != sizes[present[0]]:
+                raise ValueError(
+                    f"{key} and {present[0]} must have the same size, got {sizes[key]} of {sample[key]} and "
+                    f"{sizes[present[0]]} of {sample[present[0]]}; replace the wrong one or leave the sample out."
+                )
+
+
+def _spatial_size(path: Path, key: str) -> tuple[int, ...]:
+    """Size in the file's own order of axes: width and height, or the first three axes of a volume."""
+    try:
+        if path.name.lower().endswith((".nii", ".nii.gz")):
+            return tuple(int(length) for length in nibabel.load(path).shape[:3])  # type: ignore[attr-defined]
+        with pil_image.open(path) as image:
+            return (int(image.width), int(image.height))
+    except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
+        raise ValueError(
+            f"{key} must be a readable image, got {path} ({error}); replace the file or leave the sample out."
+        ) from error
+
+
+def _sample(folder: Path, record: Mapping[str, Any], model: str | None) -> dict[str, Any]:
+    """Our view of one record of the description."""
+    label = record["mask"] if "mask" in record else record["label"]
+    sample = {
+        "id": record["id"],
+        "image": str(folder / record["image"]),
+        "label": str(folder / label),
+        "group": record["group"],
+        "source": record["source"],
+        "empty": bool(record["empty"]),
+    }
+    return sample if model is None else {**sample, "probs": str(folder / record["predictions"][model])}
+
+
+def _check_known(name: str, wanted: Sequence[str], known: set[str]) -> None:
+    """Every wanted name must be among the known ones, and there must be at least one."""
+    options = ", ".join(repr(option) for option in sorted(known)) or "none"
+    unknown = [value for value in wanted if value not in known]
+    if unknown or not wanted:
+        raise ValueError(f"{name} must be among those of the data, got {unknown or wanted}; there is: {options}.")
+
+
+def _check_files_exist(samples: Sequence[Mapping[str, Any]]) -> None:
+    """Every listed file must be there."""
+    paths = [sample[key] for sample in samples for key in ("image", "label", "probs") if key in sample]
+    missing = [path for path in paths if not os.path.isfile(path)]
+    if missing:
+        raise FileNotFoundError(
+            f"root must hold every file that datasets.json lists, got none at {missing[0]} ({len(missing)} of "
+            f"{len(paths)} missing); copy the collection again."
+        )
+
+
+def _files_by_stem(folder: str | os.PathLike[str], name: str) -> dict[str, Path]:
+    """Image files of a folder by name without ending, sorted."""
+    path = Path(folder).absolute()
+    if not path.is_dir():
+        raise FileNotFoundError(f"{name} must be a folder, got {path}, which does not exist; correct the path.")
+    files: dict[str, Path] = {}
+    for file in sorted(path.iterdir()):
+        suffix = max((s for s in SUFFIXES if file.name.lower().endswith(s)), key=len, default=None)
+        if suffix is None or file.name.startswith(".") or not file.is_file():
+            continue
+        stem = file.name[: -len(suffix)]
+        if stem in files:
+            raise ValueError(
+                f"{name} must have one file per name, got {files[stem].name} and {file.name} in {path}; "
+                "rename or remove one."
+            )
+        files[stem] = file
+    if not files:
+        raise FileNotFoundError(
+            f"{name} must be a folder of images, got {path}, which contains no image files (looked for "
+            f"{', '.join(SUFFIXES)}); correct the path or convert the files."
+        )
+    return dict(sorted(files.items()))
+
+
+def _check_counterparts(name: str, files: Mapping[str, Path], others: Mapping[str, Path], folder: Path) -> None:
+    """Every file must have one of the same stem in the other folder."""
+    alone = [file for stem, file in files.items() if stem not in others]
+    if alone:
+        raise FileNotFoundError(
+            f"{name} must hold a counterpart of every file, got none for {alone[0]} in {folder} ({len(alone)} of "
+            f"{len(files)} without); name it {alone[0].name} (the ending may differ), or move the file away."
+        )

@@ -1,0 +1,120 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Coverage of an image: its true positive rate, hard and soft, and the distance to its target."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from monai_coat.functional._checks import check_temperature
+from monai_coat.functional.foreground import at_least_float32, foreground_scores, plain
+from monai_coat.functional.levels import target_coverage
+
+__all__ = ["coverage_gap", "soft_true_positive_rate", "true_positive_rate"]
+
+
+def true_positive_rate(scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor:
+    r"""The share of each image's foreground with a score at or above the cutoff: the image's coverage.
+
+    .. math:: \mathrm{TPR} = \frac{|\{j \in Y : s_j \ge c\}|}{|Y|}
+
+    Comparison is ``score >= cutoff``: a tie is inside. Larger cutoffs give smaller sets.
+
+    Args:
+        scores: score maps ``(B, C, *spatial)``; probabilities, margins or logits.
+        labels: reference masks of the same shape, bool or {0, 1}.
+        cutoff: a number, or a tensor that broadcasts to ``(B, C)``, such as one cutoff per class ``(C,)``.
+
+    Returns:
+        Coverage ``(B, C)`` in float64 (so that 9 of 10 equals 0.9); NaN where an image has no foreground.
+
+    Raises:
+        TypeError: if ``scores`` is not floating point.
+        ValueError: if shapes differ, scores are not finite, or labels hold anything but 0 and 1.
+
+    Example:
+        >>> true_positive_rate(torch.tensor([[[0.2, 0.7, 0.9]]]), torch.tensor([[[0, 1, 1]]]), 0.8)
+        tensor([[0.5000]], dtype=torch.float64)
+    """
+    values, shape = foreground_scores(scores, labels)
+    cutoffs = torch.as_tensor(cutoff, dtype=values[0].dtype, device=scores.device).expand(shape).reshape(-1)
+    rates = [_share(v.detach() >= c) for v, c in zip(values, cutoffs, strict=True)]
+    return torch.tensor(rates, dtype=torch.float64, device=scores.device).reshape(shape)
+
+
+def _share(inside: Tensor) -> float:
+    return int(torch.count_nonzero(inside)) / inside.numel() if inside.numel() else math.nan
+
+
+def soft_true_positive_rate(scores: Tensor, labels: Tensor | None, temperature: float) -> Tensor:
+    r"""The true positive rate at cutoff 0 with the step replaced by a sigmoid, so that it has a gradient.
+
+    .. math:: \widetilde{\mathrm{TPR}} = \frac{1}{|Y|} \sum_{j \in Y} \sigma(s_j / T)
+
+    With margins :math:`s_j = p_j - \hat\tau(X)` this is the soft coverage of the mask :math:`\{p \ge \hat\tau\}`; it
+    tends to the true positive rate as :math:`T \to 0` where no score is exactly 0.
+
+    Args:
+        scores: margin maps ``(B, C, *spatial)``.
+        labels: reference masks of the same shape, bool or {0, 1}; None if every point is foreground, as in the margins
+            of a :func:`~monai_coat.functional.foreground_sketch`.
+        temperature: :math:`T > 0` in the unit of the scores; small is sharp.
+
+    Returns:
+        Soft coverage ``(B, C)``, differentiable in ``scores``; NaN, without gradient, where an image has no foreground.
+
+    Raises:
+        TypeError: if ``scores`` is not floating point.
+        ValueError: if shapes differ, scores are not finite, labels hold anything but 0 and 1, or ``temperature <= 0``.
+
+    Example:
+        >>> soft_true_positive_rate(torch.tensor([[[0.0, 9.0]]]), torch.tensor([[[1, 1]]]), temperature=0.1)
+        tensor([[0.7500]])
+
+    Source:
+        COAT (ICLR 2026), differentiable miscoverage loss.
+    """
+    temperature = check_temperature(temperature)
+    if labels is None:
+        return _soft_shares(at_least_float32(plain(scores)).flatten(2), temperature)
+    values, shape = foreground_scores(scores, labels)
+    return torch.stack([_soft_share(v, temperature) for v in values]).reshape(shape)
+
+
+def _soft_share(values: Tensor, temperature: float) -> Tensor:
+    if not values.numel():
+        return values.new_full((), math.nan)
+    return torch.sigmoid(values / temperature).mean()
+
+
+def _soft_shares(sketches: Tensor, temperature: float) -> Tensor:
+    # Zero times NaN is NaN: rows without foreground are taken out before the sigmoid, so that no gradient passes them.
+    empty = torch.isnan(sketches).any(-1)
+    shares = torch.sigmoid(sketches.masked_fill(empty[..., None], 0.0) / temperature).mean(-1)
+    return shares.masked_fill(empty, math.nan)
+
+
+def coverage_gap(coverage: Tensor, alpha: float) -> Tensor:
+    r"""The distance of each image's coverage from its target, :math:`|\mathrm{TPR} - (1 - \alpha)|`.
+
+    Its mean over images is the coverage gap of the field. Predicting everything has a gap of exactly ``alpha``: never
+    report it without a set size.
+
+    Args:
+        coverage: true positive rates, any shape, usually ``(B, C)``; NaN stays NaN.
+        alpha: tolerated mean false negative rate, in (0, 1).
+
+    Returns:
+        Gaps of the shape of ``coverage``.
+
+    Raises:
+        ValueError: if ``alpha`` is outside (0, 1).
+
+    Example:
+        >>> coverage_gap(torch.tensor([[0.75]]), alpha=0.25)
+        tensor([[0.]])
+    """
+    return (coverage - target_coverage(alpha)).abs()

@@ -1,0 +1,29 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Scores and labels of an engine's output, whatever form they have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+
+__all__: list[str] = []
+
+
+def batches(output: Any) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches ``(B, C, *spatial)`` of scores and labels: one of two tensors, or one per item of two lists."""
+    if not isinstance(output, tuple | list) or len(output) != 2:
+        raise ValueError(
+            f"output_transform must return (scores, labels), got {type(output).__name__}; "
+            'for dictionaries use monai.handlers.from_engine(["pred", "label"]).'
+        )
+    scores, labels = output
+    if isinstance(scores, Tensor):
+        yield scores, labels
+        return
+    if len(scores) != len(labels):
+        raise ValueError(f"scores and labels must have the same length, got {len(scores)} and {len(labels)}.")
+    for score, label in zip(scores, labels, strict=True):
+        yield score[None], label[None]

@@ -1,0 +1,76 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Checkpoints that a killed run goes on from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint
+from monai.handlers import CheckpointLoader
+
+from monai_coat.networks.weights import save_whole
+
+__all__ = ["ResumeCheckpoint"]
+
+
+class ResumeCheckpoint:
+    """Save everything after each epoch, and go on from the last save when the run is started again.
+
+    A checkpoint is written beside its place and renamed, and the one before is removed after that: being killed at any
+    moment leaves the last whole one. (MONAI's ``CheckpointSaver`` removes first, and writes in place.) MONAI's
+    ``CheckpointLoader`` reads it. A run that had ended does nothing more.
+
+    Args:
+        save_dir: folder of the checkpoints.
+        save_dict: objects with ``state_dict`` by name: network, optimizer, scheduler. The trainer is added.
+        interval: epochs between saves; the last epoch is saved in any case.
+
+    Raises:
+        ValueError: if ``interval`` is not positive.
+    """
+
+    def __init__(self, save_dir: str | os.PathLike[str], save_dict: Mapping[str, Any], interval: int = 1) -> None:
+        if interval < 1:
+            raise ValueError(f"interval must be at least 1 epoch, got {interval}.")
+        self.save_dir, self.save_dict, self.interval = Path(save_dir), dict(save_dict), interval
+
+    def latest(self) -> Path | None:
+        """The newest checkpoint, or None."""
+        found = {int(path.stem.rpartition("=")[2]): path for path in self.save_dir.glob("checkpoint_epoch=*.pt")}
+        return found[max(found)] if found else None
+
+    def attach(self, engine: Engine) -> None:
+        """Save after epochs of this engine, and load what there is when it starts."""
+        self.save_dict["trainer"] = engine
+        engine.add_event_handler(Events.STARTED, self._load)
+        saver = Checkpoint(self.save_dict, self._write, score_function=_epoch, score_name="epoch", n_saved=None)
+        engine.add_event_handler(Events.EPOCH_COMPLETED(event_filter=self._is_due), saver)
+
+    def _is_due(self, engine: Engine, epoch: int) -> bool:
+        return epoch % self.interval == 0 or epoch == engine.state.max_epochs
+
+    def _write(self, checkpoint: Mapping[str, Any], filename: str, metadata: Mapping[str, Any] | None = None) -> None:
+        if dist.is_initialized() and dist.get_rank() > 0:
+            return
+        older = [path for path in self.save_dir.glob("checkpoint_epoch=*.pt") if path.name != filename]
+        save_whole(checkpoint, self.save_dir / filename)
+        for path in older:
+            path.unlink()
+
+    def _load(self, engine: Engine) -> None:
+        path = self.latest()
+        if path is not None:
+            # What map_location takes is torch.load's affair; the host's annotation knows one kind of it.
+            load = CheckpointLoader(str(path), self.save_dict, map_location="cpu")  # type: ignore[arg-type]
+            load(engine)
+            engine.logger.info("resuming after epoch %d from %s", engine.state.epoch, path)
+
+
+def _epoch(engine: Engine) -> int:
+    return engine.state.epoch

@@ -1,0 +1,75 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The training loss, epoch by epoch, in a file that survives the run."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+from monai.handlers import from_engine
+
+__all__ = ["LossHistory", "load_losses"]
+
+
+class LossHistory:
+    """Log the mean loss of each epoch and write it to a CSV file with the columns epoch and loss.
+
+    A resumed run goes on in the file. Attach it before :class:`~monai_coat.handlers.ResumeCheckpoint`: no epoch that
+    counts as done is then without its line.
+
+    Args:
+        path: file to write.
+        output_transform: takes the loss out of the trainer's output.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        output_transform: Callable[[Any], Any] = from_engine("loss", first=True),  # noqa: B008  the host's idiom
+    ) -> None:
+        self.path, self.output_transform = Path(path), output_transform
+        self.logger = logging.getLogger(__name__)
+        self._losses: list[float] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Listen to a trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _started(self, engine: Engine) -> None:
+        self._losses = []
+
+    def _collect(self, engine: Engine) -> None:
+        self._losses.append(float(self.output_transform(engine.state.output)))
+
+    def _write(self, engine: Engine) -> None:
+        mean = math.fsum(self._losses) / len(self._losses)
+        self.logger.info("epoch %d of %d: loss %.5f", engine.state.epoch, engine.state.max_epochs or 0, mean)
+        if dist.is_initialized() and dist.get_rank() > 0:
+            return
+        # Epochs that were trained but not saved when a run was killed are trained again and written again.
+        losses = [*load_losses(self.path)[: engine.state.epoch - 1], mean] if self.path.is_file() else [mean]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".tmp")
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["epoch", "loss"])
+            writer.writerows(enumerate(losses, 1))
+        os.replace(temporary, self.path)
+
+
+def load_losses(path: str | os.PathLike[str]) -> list[float]:
+    """Losses per epoch of a file that :class:`LossHistory` wrote; none if there is no such file."""
+    if not Path(path).is_file():
+        return []
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]

@@ -1,0 +1,10 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Inferers."""
+
+from __future__ import annotations
+
+from monai_coat.inferers.adaptive import AdaptiveInferer
+from monai_coat.inferers.loading import load_calibrated
+
+__all__ = ["AdaptiveInferer", "load_calibrated"]

@@ -1,0 +1,175 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A frozen segmenter, a scorer and their calibration as one network with one tensor out: the score map."""
+
+from __future__ import annotations
+
+import torch
+from monai.utils import StrEnum
+from torch import Tensor, nn
+
+from monai_coat.networks.scorers import ProbabilityScorer
+
+__all__ = ["AdaptiveSegmenter", "ProbabilityActivation", "unwrap_adaptive_segmenter"]
+
+
+class ProbabilityActivation(StrEnum):
+    """How a segmenter's output becomes probabilities of foreground classes; "softmax" drops the background channel."""
+
+    SIGMOID = "sigmoid"
+    SOFTMAX = "softmax"
+    IDENTITY = "identity"
+
+
+class AdaptiveSegmenter(nn.Module):
+    """Score map of an image, and the prediction set ``{score >= cutoff}`` once calibrated.
+
+    ``network(image)`` returns scores ``(B, C, *spatial)`` in float32. The forward pass runs outside autocast: an image
+    has the same scores whatever precision is in force around the call. The segmenter is frozen and stays in evaluation
+    mode, also after ``network.train()``. The calibration lives in buffers, so it travels with the weights.
+
+    Args:
+        segmenter: network that maps an image to logits ``(B, C, *spatial)``.
+        scorer: module that maps image and probabilities to scores; by default the probabilities themselves.
+        num_classes: foreground classes, the channels of the scores.
+        activation: one of :class:`ProbabilityActivation`, applied to the segmenter's output.
+
+    Raises:
+        ValueError: if ``activation`` is unknown.
+
+    Example:
+        >>> network = AdaptiveSegmenter(nn.Conv2d(3, 1, 1))
+        >>> network(torch.rand(2, 3, 8, 8)).shape
+        torch.Size([2, 1, 8, 8])
+        >>> network.set_calibration((0.5,), alpha=0.1, n=(99,))
+        >>> network.prediction_set(torch.rand(2, 3, 8, 8)).dtype
+        torch.bool
+    """
+
+    def __init__(
+        self,
+        segmenter: nn.Module,
+        scorer: nn.Module | None = None,
+        num_classes: int = 1,
+        activation: ProbabilityActivation | str = ProbabilityActivation.SIGMOID,
+    ) -> None:
+        super().__init__()
+        if activation not in list(ProbabilityActivation):
+            raise ValueError(f"activation must be one of {', '.join(ProbabilityActivation)}, got {activation!r}.")
+        self.segmenter = segmenter.requires_grad_(False).eval()
+        self.scorer = scorer if scorer is not None else ProbabilityScorer()
+        self.num_classes = num_classes
+        self.activation = str(ProbabilityActivation(activation))
+        self.calibrated = nn.Buffer(torch.tensor(False))
+        self.calibrated_cutoff = nn.Buffer(torch.zeros(num_classes))
+        self.calibrated_alpha = nn.Buffer(torch.tensor(0.0))
+        self.calibrated_n = nn.Buffer(torch.zeros(num_classes, dtype=torch.int64))
+
+    def train(self, mode: bool = True) -> AdaptiveSegmenter:
+        """Set the scorer's mode; the segmenter stays in evaluation mode, or its batch statistics would drift."""
+        super().train(mode)
+        self.segmenter.eval()
+        return self
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Scores ``(B, C, *spatial)`` of images ``(B, channels, *spatial)``."""
+        if not torch.jit.is_scripting():  # noqa: SIM102  scripting must not see the autocast below
+            if torch.is_autocast_enabled(image.device.type):
+                with torch.autocast(image.device.type, enabled=False):
+                    return self.forward(image)
+        image = image.float()
+        scores: Tensor = self.scorer(image, self.activate(self.segmenter(image)))
+        return scores
+
+    def activate(self, logits: Tensor) -> Tensor:
+        """Probabilities of the foreground classes, in float32, from the segmenter's output."""
+        logits = logits.float()
+        if self.activation == "sigmoid":
+            logits = torch.sigmoid(logits)
+        elif self.activation == "softmax":
+            logits = torch.softmax(logits, 1)[:, 1:]
+        if logits.shape[1] != self.num_classes:
+            raise ValueError(
+                f"segmenter must give probabilities of {self.num_classes} foreground classes, got {logits.shape[1]}; "
+                "set num_classes or activation to fit it."
+            )
+        return logits
+
+    @torch.jit.unused
+    def probabilities(self, image: Tensor) -> Tensor:
+        """The segmenter's probabilities ``(B, C, *spatial)`` of an image, outside autocast."""
+        with torch.autocast(image.device.type, enabled=False):
+            return self.activate(self.segmenter(image.float()))
+
+    @torch.jit.unused
+    def set_calibration(self, cutoff: tuple[float, ...], alpha: float, n: tuple[int, ...]) -> None:
+        """Store a calibration in the buffers.
+
+        Args:
+            cutoff: cutoff per class.
+            alpha: level it was made for.
+            n: calibration images per class.
+
+        Raises:
+            ValueError: if ``cutoff`` or ``n`` has not one entry per class.
+        """
+        if len(cutoff) != self.num_classes or len(n) != self.num_classes:
+            raise ValueError(
+                f"cutoff and n must have one entry per class, {self.num_classes}, got {len(cutoff)} and {len(n)}; "
+                "the calibration is of another network."
+            )
+        self.calibrated_cutoff.copy_(torch.tensor(cutoff))
+        self.calibrated_alpha.fill_(alpha)
+        self.calibrated_n.copy_(torch.tensor(n))
+        self.calibrated.fill_(True)
+
+    @torch.jit.unused
+    def prediction_set(self, image: Tensor) -> Tensor:
+        """The calibrated mask ``score >= cutoff``, bool ``(B, C, *spatial)``.
+
+        Raises:
+            RuntimeError: if the network was never calibrated.
+        """
+        return self.cut(self(image))
+
+    @torch.jit.unused
+    def cut(self, scores: Tensor) -> Tensor:
+        """The calibrated mask of scores that this network made."""
+        cutoff = self._cutoff()
+        return scores >= cutoff.reshape(1, -1, *[1] * (scores.dim() - 2))
+
+    @torch.jit.unused
+    def thresholds(self, image: Tensor, probs: Tensor | None = None) -> Tensor:
+        """Each image's calibrated threshold ``clip(predicted threshold + cutoff, 0, 1)``, shape ``(B, C)``.
+
+        Args:
+            image: images ``(B, channels, *spatial)``.
+            probs: their probabilities if they are at hand, or None to run the segmenter.
+
+        Raises:
+            RuntimeError: if the network was never calibrated.
+        """
+        cutoff = self._cutoff()
+        probs = self.probabilities(image) if probs is None else probs
+        with torch.autocast(image.device.type, enabled=False):
+            thresholds: Tensor = self.scorer.thresholds(image.float(), probs)  # type: ignore[operator]
+        return (thresholds + cutoff).clamp(0, 1)
+
+    def _cutoff(self) -> Tensor:
+        if not bool(self.calibrated):
+            raise RuntimeError(
+                "network must be calibrated before it gives a prediction set or thresholds; "
+                "run the calibration, or load weights saved after it."
+            )
+        return self.calibrated_cutoff
+
+
+def unwrap_adaptive_segmenter(network: nn.Module) -> AdaptiveSegmenter:
+    """The network itself, taken out of what data parallelism and compilation wrap it in."""
+    for wrapper in ("module", "_orig_mod"):
+        network = getattr(network, wrapper, network)
+    if not isinstance(network, AdaptiveSegmenter):
+        raise TypeError(
+            f"network must be an AdaptiveSegmenter, got {type(network).__name__}; wrap the segmenter in one."
+        )
+    return network

@@ -1,0 +1,28 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Reports on a test set: records of images, the table that compares methods, and a page of plots and pictures."""
+
+from __future__ import annotations
+
+from monai_coat.report.compare import compare
+from monai_coat.report.page import draw_page
+from monai_coat.report.panels import Panel, choose_panels
+from monai_coat.report.records import ImageRecord, load_records, save_records, trivial_records
+from monai_coat.report.table import MethodSummary, comparison_table, save_table, summarize, to_csv, to_markdown
+
+__all__ = [
+    "ImageRecord",
+    "MethodSummary",
+    "Panel",
+    "choose_panels",
+    "compare",
+    "comparison_table",
+    "draw_page",
+    "load_records",
+    "save_records",
+    "save_table",
+    "summarize",
+    "to_csv",
+    "to_markdown",
+    "trivial_records",
+]

@@ -1,0 +1,24 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Transforms in MONAI's array and dictionary forms."""
+
+from __future__ import annotations
+
+from monai_coat.transforms.conformal_mask import ConformalMask, ConformalMaskD, ConformalMaskd, ConformalMaskDict
+from monai_coat.transforms.ideal_threshold import IdealThreshold, IdealThresholdD, IdealThresholdd, IdealThresholdDict
+from monai_coat.transforms.segmenter_probs import SegmenterProbs, SegmenterProbsD, SegmenterProbsd, SegmenterProbsDict
+
+__all__ = [
+    "ConformalMask",
+    "ConformalMaskD",
+    "ConformalMaskDict",
+    "ConformalMaskd",
+    "IdealThreshold",
+    "IdealThresholdD",
+    "IdealThresholdDict",
+    "IdealThresholdd",
+    "SegmenterProbs",
+    "SegmenterProbsD",
+    "SegmenterProbsDict",
+    "SegmenterProbsd",
+]

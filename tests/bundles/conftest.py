@@ -1,0 +1,77 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A bundle trained, calibrated and evaluated on small generated images, once for all tests of this folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from monai.bundle import ConfigWorkflow
+
+from monai_coat.cli import STEPS
+from monai_coat.data import write_synthetic_dataset
+
+BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "polyp_coat"
+
+
+@dataclass(frozen=True)
+class BundleRun:
+    """A folder of data and results, and the means to run a step of the bundle in it."""
+
+    folder: Path
+
+    def overrides(self, **more: object) -> dict[str, object]:
+        """Settings that make every step small."""
+        small = {
+            "bundle_root": str(BUNDLE),
+            "dataset_dir": str(self.folder / "data"),
+            "model_dir": str(self.folder / "models"),
+            "output_dir": str(self.folder / "output"),
+            "domain": "synthetic",
+            "sources": [],
+            "image_size": [32, 32],
+            "alpha": 0.2,
+        }
+        return {**small, **more}
+
+    def workflow(self, step: str, **more: object) -> ConfigWorkflow:
+        """One step as MONAI's own workflow."""
+        kind = "train" if step in ("segmenter", "train") else "infer"
+        files = [str(BUNDLE / "configs" / f"{name}.json") for name in STEPS[step]]
+        settings = self.overrides(**({"max_epochs": 2, "val_interval": 2} if kind == "train" else {}), **more)
+        return ConfigWorkflow(
+            config_file=files,
+            meta_file=str(BUNDLE / "configs" / "metadata.json"),
+            logging_file=False,
+            workflow_type=kind,
+            **settings,
+        )
+
+    def run(self, step: str, **more: object) -> ConfigWorkflow:
+        """Run one step from start to end."""
+        workflow = self.workflow(step, **more)
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+        return workflow
+
+
+@pytest.fixture(scope="session")
+def data_run(tmp_path_factory: pytest.TempPathFactory) -> BundleRun:
+    """Generated images, and nothing trained."""
+    folder = tmp_path_factory.mktemp("bundle")
+    write_synthetic_dataset(folder / "data", count=80, spatial_size=(48, 40), seed=1)
+    return BundleRun(folder)
+
+
+@pytest.fixture(scope="session")
+def calibrated_run(data_run: BundleRun) -> BundleRun:
+    """Everything up to the calibrations of CRC, AT and COAT."""
+    data_run.run("segmenter")
+    for method in ("at", "coat"):
+        data_run.run("train", method=method)
+    for method in ("crc", "at", "coat"):
+        data_run.run("calibrate", method=method)
+    return data_run

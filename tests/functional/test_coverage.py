@@ -1,0 +1,181 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Coverage, hard and soft, against counting by hand and in NumPy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.data import MetaTensor
+
+from monai_coat.functional import coverage_gap, foreground_sketch, soft_true_positive_rate, true_positive_rate
+
+SHAPES = [(3, 2, 9), (2, 1, 6, 5), (1, 3, 4, 3, 5)]
+
+
+def counted(scores, labels, cutoff):
+    """Coverage by counting: one image and class at a time."""
+    batch, channels = scores.shape[:2]
+    cutoffs = np.broadcast_to(np.asarray(cutoff, scores.dtype), (batch, channels))
+    rates = np.full((batch, channels), math.nan)
+    for b, c in np.ndindex(batch, channels):
+        values = scores[b, c][labels[b, c]]
+        if values.size:
+            rates[b, c] = sum(value >= cutoffs[b, c] for value in values) / values.size
+    return rates
+
+
+@st.composite
+def batches(draw):
+    """Scores on a grid, so that ties with the cutoff are common, and labels of which some are empty."""
+    generator = np.random.default_rng(draw(st.integers(0, 2**31)))
+    shape = draw(st.sampled_from(SHAPES))
+    scores = generator.integers(-4, 5, shape).astype(np.float32) / 4
+    labels = generator.random(shape) < generator.choice([0, 0.3, 1], (*shape[:2], *[1] * len(shape[2:])))
+    return scores, labels
+
+
+def test_ties_are_inside_and_background_does_not_count():
+    # Foreground 0.5, 0.5, 0.25, 0.75: at 0.5 three of four are inside, a tie counting as inside.
+    scores = torch.tensor([[[0.5, 0.5, 0.25, 0.75, 0.9]]])
+    labels = torch.tensor([[[1, 1, 1, 1, 0]]])
+    assert true_positive_rate(scores, labels, 0.5).tolist() == [[0.75]]
+    assert true_positive_rate(scores, labels, 0.50001).tolist() == [[0.25]]
+
+
+def test_nine_of_ten_is_point_nine():
+    scores = torch.arange(10.0).reshape(1, 1, 10)
+    rate = true_positive_rate(scores, torch.ones(1, 1, 10), 1.0)
+    assert rate.dtype == torch.float64
+    assert rate.item() == 0.9
+
+
+@settings(deadline=None)
+@given(batches(), st.integers(-5, 5))
+def test_coverage_is_what_counting_gives(batch, step):
+    scores, labels = batch
+    found = true_positive_rate(torch.from_numpy(scores), torch.from_numpy(labels), step / 4)
+    assert np.array_equal(found.numpy(), counted(scores, labels, step / 4), equal_nan=True)
+
+
+@settings(deadline=None)
+@given(batches(), st.integers(0, 2**31))
+def test_one_cutoff_per_class_and_per_image(batch, seed):
+    scores, labels = batch
+    images, classes = scores.shape[:2]
+    for shape in ((classes,), (images, 1), (images, classes)):
+        cutoff = np.random.default_rng(seed).integers(-4, 5, shape) / 4
+        found = true_positive_rate(torch.from_numpy(scores), torch.from_numpy(labels), torch.from_numpy(cutoff))
+        assert np.array_equal(found.numpy(), counted(scores, labels, cutoff), equal_nan=True)
+
+
+@settings(deadline=None)
+@given(batches(), st.lists(st.floats(-2, 2, width=32), min_size=2, max_size=6))
+def test_coverage_never_increases_with_the_cutoff(batch, cutoffs):
+    scores, labels = (torch.from_numpy(array) for array in batch)
+    rates = torch.stack([true_positive_rate(scores, labels, cutoff) for cutoff in sorted(cutoffs)])
+    present = labels.flatten(2).any(-1)
+    assert bool((rates.diff(dim=0) <= 0)[:, present].all())
+    assert bool(torch.isnan(rates[:, ~present]).all())
+
+
+@settings(deadline=None)
+@given(batches(), st.integers(0, 2**31))
+def test_order_of_images_classes_and_pixels_plays_no_part(batch, seed):
+    scores, labels = (torch.from_numpy(array).flatten(2) for array in batch)
+    generator = torch.Generator().manual_seed(seed)
+    i, c, j = (torch.randperm(size, generator=generator) for size in scores.shape)
+    moved_scores, moved_labels = (x[i][:, c][:, :, j] for x in (scores, labels))
+    rate, moved = (true_positive_rate(*p, 0.25) for p in ((scores, labels), (moved_scores, moved_labels)))
+    assert torch.equal(moved.nan_to_num(-1), rate[i][:, c].nan_to_num(-1))
+    soft, moved = (soft_true_positive_rate(*p, 0.5) for p in ((scores, labels), (moved_scores, moved_labels)))
+    torch.testing.assert_close(moved, soft[i][:, c], equal_nan=True, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions(rng, dtype):
+    scores, labels = torch.from_numpy(rng.random((2, 2, 40))).to(dtype), torch.from_numpy(rng.random((2, 2, 40)) < 0.5)
+    found = true_positive_rate(scores, labels, 0.5)  # exact in every type
+    assert np.array_equal(found.numpy(), counted(scores.double().numpy(), labels.numpy(), 0.5))
+
+
+def test_half_precision_scores_are_not_compared_in_half_precision():
+    # In bfloat16 the cutoff 0.996 would be rounded to 0.99609375, above it, and in float16 0.9999 to 1.
+    one = torch.ones(1, 1, 1, dtype=torch.float16)
+    assert true_positive_rate(one, one, 1.0001).item() == 0
+    assert soft_true_positive_rate(one, one, 0.5).dtype == torch.float32
+
+
+def test_gradients_and_metadata_are_no_obstacle(rng):
+    scores = torch.from_numpy(rng.random((1, 1, 8))).requires_grad_()
+    labels = torch.ones(1, 1, 8, requires_grad=True)
+    rate = true_positive_rate(scores, labels, 0.5)
+    assert not rate.requires_grad
+    with_meta = true_positive_rate(MetaTensor(scores.detach()), MetaTensor(labels.detach()), 0.5)
+    assert type(with_meta) is torch.Tensor
+    assert torch.equal(with_meta, rate)
+
+
+def test_soft_rate_by_hand():
+    # sigmoid(0) = 1/2 and sigmoid(ln 3) = 3/4, so with T = 1/2 the scores 0 and ln(3) / 2 give (1/2 + 3/4) / 2 = 5/8.
+    scores = torch.tensor([[[0.0, math.log(3) / 2, -7.0]]], dtype=torch.float64)
+    assert soft_true_positive_rate(scores, torch.tensor([[[1, 1, 0]]]), 0.5).item() == pytest.approx(0.625, abs=1e-12)
+
+
+@settings(deadline=None)
+@given(batches())
+def test_soft_rate_tends_to_the_rate(batch):
+    # Scores are multiples of 1/4 and the shift keeps them 1/8 away from 0: sigmoid(-1/8 / T) is the largest error.
+    scores, labels = torch.from_numpy(batch[0]).double() + 0.125, torch.from_numpy(batch[1])
+    rate = true_positive_rate(scores, labels, 0.0)
+    for temperature in (0.1, 0.03, 0.01, 0.003, 1e-6):
+        soft = soft_true_positive_rate(scores, labels, temperature)
+        bound = 1 / (1 + math.exp(min(0.125 / temperature, 700.0)))
+        torch.testing.assert_close(soft, rate, atol=bound + 1e-12, rtol=0, equal_nan=True)
+
+
+def test_soft_rate_of_a_sketch_skips_rows_without_foreground():
+    margins = torch.tensor([[[0.25, 0.5]], [[math.nan, math.nan]]], requires_grad=True)
+    soft = soft_true_positive_rate(margins, None, 0.5)
+    assert torch.equal(soft[0], soft_true_positive_rate(margins[:1].detach(), torch.ones(1, 1, 2), 0.5)[0])
+    assert torch.isnan(soft[1, 0])
+    soft.sum().backward()  # NaN flows back into the empty row, and must get lost there
+    assert bool((margins.grad[0] > 0).all())
+    assert torch.equal(margins.grad[1], torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_soft_rate_of_a_half_precision_sketch_is_float32(dtype):
+    margins = MetaTensor(torch.linspace(-0.2, 0.3, 64).reshape(1, 1, 64).to(dtype))
+    soft = soft_true_positive_rate(margins, None, 0.05)
+    assert type(soft) is torch.Tensor
+    assert torch.equal(soft, soft_true_positive_rate(margins.as_tensor().float(), None, 0.05))
+
+
+@pytest.mark.parametrize("points", [1, 3, 16, 512])
+@pytest.mark.parametrize("temperature", [1e-3, 0.05, 1.0])
+def test_a_sketch_is_at_most_one_cell_off(rng, points, temperature):
+    # In a cell the mean of the sigmoids and the sigmoid of the mean lie between its ends, and the cells span 1 at most.
+    probs = torch.from_numpy(rng.beta(0.5, 0.5, (6, 1, 50)))
+    labels = torch.from_numpy(rng.random(probs.shape) < 0.6)
+    sketch = foreground_sketch(probs, labels, points).double()
+    for threshold in (0.1, 0.5, 0.9):
+        soft = soft_true_positive_rate(sketch - threshold, None, temperature)
+        full = soft_true_positive_rate(probs - threshold, labels, temperature)
+        assert float((soft - full).abs().max()) <= 1 / points + 1e-6
+
+
+def test_gap_by_hand():
+    # Target 0.9: |0.95 - 0.9| and |0.8 - 0.9|; an image without foreground has none.
+    gap = coverage_gap(torch.tensor([[0.95], [0.8], [math.nan]], dtype=torch.float64), alpha=0.1)
+    torch.testing.assert_close(gap[:2], torch.tensor([[0.05], [0.1]], dtype=torch.float64))
+    assert math.isnan(gap[2, 0])
+
+
+def test_predicting_everything_has_a_gap_of_alpha():
+    assert coverage_gap(torch.ones(3, 1, dtype=torch.float64), 0.1).tolist() == [[pytest.approx(0.1)]] * 3

@@ -1,0 +1,173 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.handlers import from_engine
+from torch import nn
+
+from monai_coat.calibration import calibrate_maps, fingerprint, load_calibration
+from monai_coat.handlers import ConformalCalibration
+from tests.handlers import two_workers
+
+
+def maps(pairs):
+    scores, labels = zip(*pairs, strict=True)
+    return list(torch.cat(scores)), list(torch.cat(labels))
+
+
+def snapshot(network):
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.3])
+@pytest.mark.parametrize("as_lists", [False, True])
+def test_any_engine_calibrates_as_the_function_does(pairs, plain_engine, as_lists, alpha):
+    ConformalCalibration(alpha).attach(plain_engine)
+    state = plain_engine.run([(list(s), list(y)) for s, y in pairs] if as_lists else pairs)
+    expected = calibrate_maps(*maps(pairs), alpha)
+    assert state.calibration == expected
+    assert (state.calibration.n, state.calibration.n_empty) == ((10,), (1,))
+
+
+def test_maps_may_differ_in_size(plain_engine):
+    scores = [torch.rand(2, n, 5) for n in range(3, 15)]
+    labels = [torch.ones(2, n, 5) for n in range(3, 15)]
+    ConformalCalibration(0.1).attach(plain_engine)
+    state = plain_engine.run([(scores[:7], labels[:7]), (scores[7:], labels[7:])])
+    assert state.calibration == calibrate_maps(scores, labels, 0.1)
+
+
+def test_the_result_goes_where_it_was_asked_for(pairs, plain_engine, make_network, tmp_path):
+    network, path = make_network(), tmp_path / "deep" / "calibration.json"
+    before = fingerprint(network)
+    ConformalCalibration(0.1, network, path, method="coat").attach(plain_engine)
+    result = plain_engine.run(pairs).calibration
+    assert result == replace(calibrate_maps(*maps(pairs), 0.1), method="coat", network=before)
+    assert load_calibration(path) == result
+    assert bool(network.calibrated)
+    assert tuple(network.calibrated_cutoff.tolist()) == result.cutoff
+    assert tuple(network.calibrated_n.tolist()) == result.n
+    assert fingerprint(network) == before  # a calibration does not make it another network
+
+
+def test_the_network_covers_what_the_result_says(make_network):
+    network = make_network()
+    images, labels = torch.rand(20, 3, 16, 16), (torch.rand(20, 1, 16, 16) > 0.5).float()
+    engine = Engine(lambda engine, batch: (network(batch[0]), batch[1]))
+    ConformalCalibration(0.1, network).attach(engine)
+    with torch.no_grad():
+        result = engine.run(list(zip(images.split(5), labels.split(5), strict=True))).calibration
+        missed = (~network.prediction_set(images) & labels.bool()).sum((1, 2, 3)) / labels.sum((1, 2, 3))
+    assert missed.mean().item() == pytest.approx(result.risk[0], abs=1e-6)
+    assert 20 * result.risk[0] + 1 <= 0.1 * 21 + 1e-9
+
+
+def test_an_evaluator_of_the_host_takes_it(make_network, make_evaluator, images):
+    network = make_network()
+    handler = ConformalCalibration(0.2, network, output_transform=from_engine(["pred", "label"]))
+    evaluator = make_evaluator(network, val_handlers=[handler])
+    evaluator.run()
+    with torch.no_grad():
+        scores = [network(item["image"][None])[0] for item in images]
+    result = evaluator.state.calibration
+    assert (result.n, result.n_empty) == ((4,), (1,))
+    assert result.cutoff == pytest.approx(calibrate_maps(scores, [i["label"] for i in images], 0.2).cutoff, abs=1e-6)
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, lambda n: torch.compile(n, backend="eager")])
+def test_a_wrapped_network_is_calibrated_itself(pairs, plain_engine, make_network, wrap):
+    network = make_network()
+    ConformalCalibration(0.1, wrap(network)).attach(plain_engine)
+    assert plain_engine.run(pairs).calibration.network == fingerprint(network)
+    assert bool(network.calibrated)
+
+
+def test_every_epoch_begins_anew(pairs, plain_engine):
+    ConformalCalibration(0.1).attach(plain_engine)
+    once = plain_engine.run(pairs).calibration
+    assert plain_engine.run(pairs, max_epochs=2).calibration == once
+
+
+def failing(plain_engine, data, match, tmp_path, network, alpha=0.1):
+    """Fail, with an artifact of before at its place."""
+    path = tmp_path / "calibration.json"
+    path.write_text("old")
+    before = snapshot(network)
+    ConformalCalibration(alpha, network, path).attach(plain_engine)
+    with pytest.raises(ValueError, match=match):
+        plain_engine.run(data)
+    assert same(before, network.state_dict())
+    assert path.read_text() == "old"
+    assert not hasattr(plain_engine.state, "calibration")
+    assert [p.name for p in tmp_path.iterdir()] == ["calibration.json"]
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_too_few_images_change_nothing(pairs, plain_engine, make_network, tmp_path, calibrated):
+    network = make_network(cutoff=(0.25,) if calibrated else ())
+    match = r"alpha=0\.05 needs at least 19 calibration images with foreground, got 10 \(1 without"
+    failing(plain_engine, pairs, match, tmp_path, network, alpha=0.05)
+    assert bool(network.calibrated) == calibrated
+
+
+def test_scores_that_are_not_finite_change_nothing(pairs, plain_engine, make_network, tmp_path):
+    pairs[2][0][0, 0, 0, 0] = torch.nan
+    failing(plain_engine, pairs, r"scores must be finite, got NaN", tmp_path, make_network())
+
+
+def test_scores_of_other_classes_than_the_networks_change_nothing(pairs, plain_engine, make_network, tmp_path):
+    match = r"calibration is for 1 classes, the scores have 2"
+    failing(plain_engine, pairs, match, tmp_path, make_network(num_classes=2))
+
+
+def test_an_artifact_that_cannot_be_written_leaves_the_network(pairs, plain_engine, make_network, tmp_path):
+    network = make_network()
+    (tmp_path / "file").touch()
+    ConformalCalibration(0.1, network, tmp_path / "file" / "calibration.json").attach(plain_engine)
+    with pytest.raises(OSError, match="file"):
+        plain_engine.run(pairs)
+    assert not bool(network.calibrated)
+
+
+def test_wrong_arguments_are_refused(make_network):
+    with pytest.raises(ValueError, match=r"alpha must be in \(0, 1\), got 0\.0"):
+        ConformalCalibration(0.0)
+    with pytest.raises(TypeError, match=r"network must be an AdaptiveSegmenter, got Sequential"):
+        ConformalCalibration(0.1, make_network().segmenter)
+
+
+def test_an_output_of_another_form_is_refused(plain_engine):
+    ConformalCalibration(0.1).attach(plain_engine)
+    with pytest.raises(ValueError, match=r"output_transform must return \(scores, labels\), got dict"):
+        plain_engine.run([{"pred": torch.rand(1, 1, 4), "label": torch.ones(1, 1, 4)}])
+
+
+@pytest.mark.slow
+def test_workers_calibrate_as_one_does_and_the_first_writes(run_workers, tmp_path):
+    """Also where one of them has no image; and both refuse where all images together are too few."""
+    found = run_workers(str(Path(two_workers.__file__)))
+    expected = asdict(two_workers.calibrate(range(19)))
+    expected.pop("network")
+    for how in two_workers.SHARDS:
+        for rank in range(2):
+            assert found[rank][how]["result"] == json.loads(json.dumps(expected)), how
+            assert found[rank][how]["buffers"] == [list(expected["cutoff"]), [18], True]
+            assert found[rank][how]["written"] == (rank == 0)
+        assert load_calibration(tmp_path / f"{how} by 0.json").cutoff == expected["cutoff"]
+    assert "needs at least 9 calibration images with foreground, got 7 (1 without" in found[0]["too few"]
+    assert found[0]["too few"] == found[1]["too few"]
+    # Records: of all workers on each, whichever worker saw them.
+    alone = two_workers.record(range(19))
+    assert found[0]["records"] == found[1]["records"] == alone
+    assert [row[1:] for row in alone] == [row[1:] for row in found[0]["records of one worker"]]

@@ -1,0 +1,204 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.data import MetaTensor
+from torch import nn
+
+from monai_coat.losses import SoftTPRLoss
+from monai_coat.networks import (
+    AdaptiveSegmenter,
+    MarginScorer,
+    ProbabilityActivation,
+    ProbabilityScorer,
+    ThresholdPredictor,
+    unwrap_adaptive_segmenter,
+)
+
+
+class Fixed(nn.Module):
+    """Somebody else's network: gives what it was made with, whatever it is given."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = nn.Buffer(torch.tensor(value))
+
+    def forward(self, *args):
+        return self.value
+
+
+def sample(dims=2, batch=2):
+    return torch.rand(batch, 3, *(20, 24, 16)[:dims])
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("activation", list(ProbabilityActivation))
+def test_one_float32_score_map_comes_out(make_network, dims, activation):
+    network = make_network(num_classes=2, spatial_dims=dims, activation=activation)
+    image = sample(dims)
+    scores = network(image)
+    assert isinstance(scores, torch.Tensor)
+    assert scores.dtype == torch.float32
+    assert scores.shape == (2, 2, *image.shape[2:])
+    probs = network.probabilities(image)
+    thresholds = network.scorer.thresholds(image, probs)
+    assert torch.equal(scores, probs - thresholds.reshape(2, 2, *[1] * dims))
+
+
+def test_activations_by_hand():
+    logits = [[[[0.0]], [[2.0]], [[-1.0]]]]
+    image = torch.zeros(1, 1, 1, 1)
+    sigmoid = AdaptiveSegmenter(Fixed(logits), num_classes=3)
+    softmax = AdaptiveSegmenter(Fixed(logits), num_classes=2, activation="softmax")
+    identity = AdaptiveSegmenter(Fixed(logits), num_classes=3, activation=ProbabilityActivation.IDENTITY)
+    torch.testing.assert_close(sigmoid(image).flatten(), torch.tensor([0.5, 0.880797, 0.268941]))
+    # e^2 and e^-1 over 1 + e^2 + e^-1, the background's share left out.
+    torch.testing.assert_close(softmax(image).flatten(), torch.tensor([0.843795, 0.042010]), atol=1e-6, rtol=0)
+    assert identity(image).flatten().tolist() == [0.0, 2.0, -1.0]
+
+
+def test_without_a_scorer_scores_are_the_probabilities(make_network):
+    network = AdaptiveSegmenter(make_network().segmenter)
+    assert isinstance(network.scorer, ProbabilityScorer)
+    image = sample()
+    assert torch.equal(network(image), network.probabilities(image))
+
+
+def test_foreign_modules_serve_as_segmenter_and_predictor():
+    network = AdaptiveSegmenter(Fixed([[[[0.0, 100.0]]]]), MarginScorer(Fixed([[0.25]])))
+    network.set_calibration((0.25,), alpha=0.1, n=(9,))
+    image = torch.zeros(1, 5, 1, 2)
+    assert network(image).flatten().tolist() == [0.25, 0.75]
+    assert network.prediction_set(image).flatten().tolist() == [True, True]  # 0.25 is a tie, and inside
+    assert network.thresholds(image).tolist() == [[0.5]]
+
+
+def test_the_segmenter_stays_as_it_was_while_the_scorer_trains(make_network):
+    network = make_network()
+    before = {name: value.clone() for name, value in network.segmenter.state_dict().items()}
+    scorer = {name: value.clone() for name, value in network.scorer.named_parameters()}
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=1.0)
+    for _ in range(3):
+        assert network.train().training
+        assert network.scorer.training
+        assert not any(module.training for module in network.segmenter.modules())
+        optimizer.zero_grad()
+        SoftTPRLoss(alpha=0.1)(network(sample()), torch.ones(2, 1, 20, 24)).backward()
+        optimizer.step()
+    assert all(p.grad is None and not p.requires_grad for p in network.segmenter.parameters())
+    for name, value in network.segmenter.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert all(not torch.equal(p, scorer[name]) for name, p in network.scorer.named_parameters())
+    assert not network.eval().training
+
+
+def test_scores_do_not_depend_on_autocast(make_network):
+    network, image = make_network(cutoff=(0.1,)), sample()
+    plain = network(image), network.probabilities(image), network.thresholds(image), network.prediction_set(image)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert network.segmenter(image).dtype == torch.bfloat16  # the autocast is there
+        inside = network(image), network.probabilities(image), network.thresholds(image), network.prediction_set(image)
+    assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(plain, inside, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.uint8])
+def test_images_of_any_type_are_taken(make_network, dtype):
+    network, image = make_network(cutoff=(0.1,)), (sample() * 255).to(dtype)
+    assert torch.equal(network(image), network(image.float()))
+    assert torch.equal(network.thresholds(image), network.thresholds(image.float()))
+
+
+def test_an_uncalibrated_network_gives_scores_but_no_sets(make_network):
+    network, image = make_network(), sample()
+    scores = network(image)
+    for ask in (lambda: network.prediction_set(image), lambda: network.cut(scores), lambda: network.thresholds(image)):
+        with pytest.raises(RuntimeError, match=r"network must be calibrated .*; run the calibration, or load weights"):
+            ask()
+
+
+def test_sets_and_thresholds_are_two_views_of_one_cut(make_network):
+    network, image = make_network(num_classes=2, cutoff=(0.05, -0.1)), sample()
+    probs, scores = network.probabilities(image), network(image)
+    predicted = network.scorer.thresholds(image, probs)
+    thresholds = network.thresholds(image)
+    assert torch.equal(thresholds, (predicted + torch.tensor([0.05, -0.1])).clamp(0, 1))
+    assert torch.equal(network.thresholds(image, probs), thresholds)
+    mask = network.prediction_set(image)
+    assert mask.dtype == torch.bool
+    assert torch.equal(mask, scores >= torch.tensor([0.05, -0.1]).reshape(1, 2, 1, 1))
+    assert torch.equal(network.cut(scores), mask)
+    # Up to rounding next to the threshold it is the mask of the thresholds.
+    clear = (probs - thresholds[..., None, None]).abs() > 1e-6
+    assert torch.equal(mask[clear], (probs >= thresholds[..., None, None])[clear])
+
+
+@pytest.mark.parametrize(("cutoff", "threshold"), [(5.0, 1.0), (-5.0, 0.0)])
+def test_thresholds_stay_probabilities(make_network, cutoff, threshold):
+    assert make_network(cutoff=(cutoff,)).thresholds(sample()).tolist() == [[threshold]] * 2
+
+
+def test_ties_are_inside(make_network):
+    network, image = make_network(), sample(batch=1)
+    score = network(image).detach()
+    network.set_calibration((float(score[0, 0, 3, 4]),), alpha=0.1, n=(9,))
+    assert bool(network.prediction_set(image)[0, 0, 3, 4])
+    assert torch.equal(network.prediction_set(image), score >= score[0, 0, 3, 4])
+
+
+def test_metadata_is_kept(make_network):
+    affine = torch.diag(torch.tensor([2.0, 3.0, 4.0, 1.0]))
+    image = MetaTensor(sample(3, batch=1)[0], affine=affine, meta={"filename_or_obj": "a.nii"})[None]
+    network = make_network(spatial_dims=3, cutoff=(0.1,))
+    for result in (network(image), network.probabilities(image), network.prediction_set(image)):
+        assert isinstance(result, MetaTensor)
+        assert torch.equal(result.affine, image.affine)
+        assert result.meta["filename_or_obj"] == "a.nii"
+
+
+def test_a_calibration_is_stored_whole(make_network):
+    network = make_network(num_classes=2)
+    assert not bool(network.calibrated)
+    network.set_calibration((0.25, -0.5), alpha=0.2, n=(30, 40))
+    assert bool(network.calibrated)
+    assert network.calibrated_cutoff.tolist() == [0.25, -0.5]
+    assert round(float(network.calibrated_alpha), 6) == 0.2
+    assert network.calibrated_n.tolist() == [30, 40]
+
+
+def test_a_network_and_its_calibration_go_to_devices_without_float64(make_network):
+    # Apple's GPUs have none, and refuse a module with a buffer of it.
+    assert all(value.dtype != torch.float64 for value in make_network(cutoff=(0.1,)).state_dict().values())
+
+
+@pytest.mark.parametrize(("cutoff", "n"), [((0.1,), (9, 9)), ((0.1, 0.1), (9,)), ((0.1, 0.2, 0.3), (9, 9, 9))])
+def test_a_calibration_for_other_classes_is_refused_and_changes_nothing(make_network, cutoff, n):
+    network = make_network(num_classes=2)
+    with pytest.raises(ValueError, match=rf"one entry per class, 2, got {len(cutoff)} and {len(n)}"):
+        network.set_calibration(cutoff, alpha=0.1, n=n)
+    assert not bool(network.calibrated)
+    assert network.calibrated_cutoff.tolist() == [0.0, 0.0]
+
+
+def test_wrong_arguments_are_refused(make_network):
+    with pytest.raises(ValueError, match=r"activation must be one of sigmoid, softmax, identity, got 'relu'"):
+        AdaptiveSegmenter(nn.Conv2d(3, 1, 1), activation="relu")
+    network = AdaptiveSegmenter(nn.Conv2d(3, 2, 1), num_classes=3)
+    for ask in (network, network.probabilities):
+        with pytest.raises(ValueError, match=r"segmenter must give probabilities of 3 foreground classes, got 2"):
+            ask(sample())
+
+
+def test_wrappers_are_taken_off(make_network):
+    network = make_network()
+    wrapped = nn.DataParallel(network)
+    for outside in (network, wrapped, torch.compile(network, backend="eager"), torch.compile(wrapped, backend="eager")):
+        assert unwrap_adaptive_segmenter(outside) is network
+    with pytest.raises(TypeError, match=r"network must be an AdaptiveSegmenter, got Conv2d; wrap the segmenter in one"):
+        unwrap_adaptive_segmenter(nn.Conv2d(3, 1, 1))
+
+
+def test_the_default_predictor_fits(make_network):
+    network = AdaptiveSegmenter(make_network(2).segmenter, MarginScorer(ThresholdPredictor(2, 3, 2)), 2)
+    assert network(sample()).shape == (2, 2, 20, 24)
