@@ -36,7 +36,7 @@ class Crossing:
 
 @dataclass(frozen=True)
 class _Index:
-    """Each score's bin among 256, in the order of the scores, and how many scores of each image lie below each bin."""
+    """Each score's bin among 256, image by image, and how many scores of each image lie below each bin."""
 
     codes: list[NDArray[np.uint8]]
     below: NDArray[np.int32 | np.int64]
@@ -110,12 +110,16 @@ class ScorePool:
 
     def _build_index(self) -> _Index:
         bins = _Bins.of(np.concatenate([image[:: image.size // 64 + 1] for image in self._images]))
-        below = np.zeros((len(self), _BINS + 1), np.int32 if self.sizes.max() < 2**31 else np.int64)
-        codes = []
-        for i, image in enumerate(self._images):
-            codes.append(bins.codes(image))
-            # NumPy's bincount copies eight bits into sixty-four first and takes twice as long.
-            below[i, 1:] = torch.bincount(torch.from_numpy(codes[-1]), minlength=_BINS).numpy()
+        sizes = self.sizes
+        stops = np.cumsum(sizes)
+        flat, work = np.empty(stops[-1], np.uint8), np.empty(sizes.max(), np.float32)
+        codes = [flat[stop - size : stop] for size, stop in zip(sizes, stops, strict=True)]
+        below = np.zeros((len(self), _BINS + 1), np.int32 if sizes.max() < 2**31 else np.int64)
+        with np.errstate(over="ignore"):
+            for image, code, row in zip(self._images, codes, below, strict=True):
+                bins.write_codes(image, code, work[: image.size])
+                # NumPy's bincount copies eight bits into sixty-four first and takes twice as long.
+                row[1:] = torch.bincount(torch.from_numpy(code), minlength=_BINS).numpy()
         return _Index(codes, np.cumsum(below, axis=1, out=below))
 
 
@@ -135,12 +139,12 @@ class _Bins:
         scale = min(_BINS / width, float(np.finfo(np.float32).max)) if width else 1.0
         return cls(lowest, np.float32(scale))
 
-    def codes(self, scores: Scores) -> NDArray[np.uint8]:
-        """Bins of scores; a monotone function, since every rounded operation in it is."""
-        with np.errstate(over="ignore"):
-            position = scores - self.lowest
-            position *= self.scale
-        return np.clip(position, 0, _BINS - 1, out=position).astype(np.uint8)
+    def write_codes(self, scores: Scores, codes: NDArray[np.uint8], work: Scores) -> None:
+        """Write the bins of scores; a monotone function, since every rounded operation in it is."""
+        np.subtract(scores, self.lowest, out=work)
+        np.multiply(work, self.scale, out=work)
+        torch.from_numpy(work).clamp_(0, _BINS - 1)  # NumPy's clip takes twice as long
+        codes[:] = work
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,9 @@ def _bracket(risk_above: NDArray[np.float64], budget: Fraction) -> tuple[int, in
 
 def _narrow(part: _Part, budget: Fraction) -> _Part:
     """The same question among fewer scores, by one more round of binning."""
-    codes = _Bins.of(part.scores).codes(part.scores)
+    codes = np.empty(part.scores.size, np.uint8)
+    with np.errstate(over="ignore"):
+        _Bins.of(part.scores).write_codes(part.scores, codes, np.empty_like(part.scores))
     # Whole numbers first: a running sum of 1e8 reciprocals would be off by more than the bracket allows.
     counts = np.bincount(part.owner * _BINS + codes, minlength=part.sizes.size * _BINS).reshape(-1, _BINS)
     np.cumsum(counts, axis=1, out=counts)

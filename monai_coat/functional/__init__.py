@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from monai_coat.functional.coverage import coverage_gap, soft_true_positive_rate, true_positive_rate
+from monai_coat.functional.coverage import coverage_gap, true_positive_rate
 from monai_coat.functional.difficulty import uncertain_share
 from monai_coat.functional.foreground import foreground_scores
 from monai_coat.functional.levels import allowed_misses, exact_level, images_needed, target_coverage
 from monai_coat.functional.set_size import precision, set_fraction, stretch
 from monai_coat.functional.sketches import foreground_sketch
+from monai_coat.functional.soft_coverage import soft_true_positive_rate
 from monai_coat.functional.thresholds import ideal_threshold
 
 __all__ = [

@@ -36,21 +36,32 @@ def check_temperature(temperature: float) -> float:
     return float(temperature)
 
 
-def check_maps(scores: Tensor, labels: Tensor, name: str = "scores") -> Tensor:
+def check_maps(scores: Tensor, labels: Tensor) -> Tensor:
     """Require finite floating scores and {0, 1} labels of one shape ``(B, C, *spatial)``; return labels as bool."""
-    check_scores(scores, name)
-    if not isinstance(labels, Tensor):
-        raise TypeError(f"labels must be a torch.Tensor, got {type(labels).__name__}.")
-    if scores.shape != labels.shape:
-        raise ValueError(
-            f"{name} and labels must have the same shape (B, C, *spatial), got {tuple(scores.shape)} and "
-            f"{tuple(labels.shape)}; one-hot encode label maps, one channel per class."
-        )
+    check_forms(scores, labels)
+    check_finite(scores)
     return check_labels(labels)
 
 
 def check_scores(scores: Tensor, name: str = "scores") -> None:
     """Require a batch ``(B, C, *spatial)`` of finite floating point scores."""
+    _check_form(scores, name)
+    check_finite(scores, name)
+
+
+def check_forms(scores: Tensor, labels: Tensor) -> None:
+    """Require a batch ``(B, C, *spatial)`` of floating point scores and labels of its shape; no value is read."""
+    _check_form(scores, "scores")
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels must be a torch.Tensor, got {type(labels).__name__}.")
+    if scores.shape != labels.shape:
+        raise ValueError(
+            f"scores and labels must have the same shape (B, C, *spatial), got {tuple(scores.shape)} and "
+            f"{tuple(labels.shape)}; one-hot encode label maps, one channel per class."
+        )
+
+
+def _check_form(scores: Tensor, name: str) -> None:
     if not isinstance(scores, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(scores).__name__}.")
     if not scores.is_floating_point():
@@ -59,6 +70,10 @@ def check_scores(scores: Tensor, name: str = "scores") -> None:
         raise ValueError(f"{name} must have shape (B, C, *spatial), got {tuple(scores.shape)}; add the missing axes.")
     if 0 in scores.shape[:2]:
         raise ValueError(f"{name} must have at least one image and one class, got shape {tuple(scores.shape)}.")
+
+
+def check_finite(scores: Tensor, name: str = "scores") -> None:
+    """Require that no score is NaN or infinite."""
     # A finite sum has finite terms; only an infinite one, which large finite terms also give, is worth a second look.
     if not math.isfinite(float(scores.detach().sum())) and not bool(torch.isfinite(scores).all()):
         raise ValueError(f"{name} must be finite, got NaN or infinity; look at the network's output for this batch.")

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Coverage of an image: its true positive rate, hard and soft, and the distance to its target."""
+"""Coverage of an image: its true positive rate, and the distance to its target."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import math
 import torch
 from torch import Tensor
 
-from monai_coat.functional._checks import check_temperature
-from monai_coat.functional.foreground import at_least_float32, foreground_scores, plain
+from monai_coat.functional.foreground import foreground_scores
 from monai_coat.functional.levels import target_coverage
 
-__all__ = ["coverage_gap", "soft_true_positive_rate", "true_positive_rate"]
+__all__ = ["coverage_gap", "true_positive_rate"]
 
 
 def true_positive_rate(scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor:
@@ -47,54 +46,6 @@ def true_positive_rate(scores: Tensor, labels: Tensor, cutoff: float | Tensor) -
 
 def _share(inside: Tensor) -> float:
     return int(torch.count_nonzero(inside)) / inside.numel() if inside.numel() else math.nan
-
-
-def soft_true_positive_rate(scores: Tensor, labels: Tensor | None, temperature: float) -> Tensor:
-    r"""The true positive rate at cutoff 0 with the step replaced by a sigmoid, so that it has a gradient.
-
-    .. math:: \widetilde{\mathrm{TPR}} = \frac{1}{|Y|} \sum_{j \in Y} \sigma(s_j / T)
-
-    With margins :math:`s_j = p_j - \hat\tau(X)` this is the soft coverage of the mask :math:`\{p \ge \hat\tau\}`; it
-    tends to the true positive rate as :math:`T \to 0` where no score is exactly 0.
-
-    Args:
-        scores: margin maps ``(B, C, *spatial)``.
-        labels: reference masks of the same shape, bool or {0, 1}; None if every point is foreground, as in the margins
-            of a :func:`~monai_coat.functional.foreground_sketch`.
-        temperature: :math:`T > 0` in the unit of the scores; small is sharp.
-
-    Returns:
-        Soft coverage ``(B, C)``, differentiable in ``scores``; NaN, without gradient, where an image has no foreground.
-
-    Raises:
-        TypeError: if ``scores`` is not floating point.
-        ValueError: if shapes differ, scores are not finite, labels hold anything but 0 and 1, or ``temperature <= 0``.
-
-    Example:
-        >>> soft_true_positive_rate(torch.tensor([[[0.0, 9.0]]]), torch.tensor([[[1, 1]]]), temperature=0.1)
-        tensor([[0.7500]])
-
-    Source:
-        COAT (ICLR 2026), differentiable miscoverage loss.
-    """
-    temperature = check_temperature(temperature)
-    if labels is None:
-        return _soft_shares(at_least_float32(plain(scores)).flatten(2), temperature)
-    values, shape = foreground_scores(scores, labels)
-    return torch.stack([_soft_share(v, temperature) for v in values]).reshape(shape)
-
-
-def _soft_share(values: Tensor, temperature: float) -> Tensor:
-    if not values.numel():
-        return values.new_full((), math.nan)
-    return torch.sigmoid(values / temperature).mean()
-
-
-def _soft_shares(sketches: Tensor, temperature: float) -> Tensor:
-    # Zero times NaN is NaN: rows without foreground are taken out before the sigmoid, so that no gradient passes them.
-    empty = torch.isnan(sketches).any(-1)
-    shares = torch.sigmoid(sketches.masked_fill(empty[..., None], 0.0) / temperature).mean(-1)
-    return shares.masked_fill(empty, math.nan)
 
 
 def coverage_gap(coverage: Tensor, alpha: float) -> Tensor:

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +14,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from monai_coat.functional._checks import check_maps
+from monai_coat.functional._checks import check_finite, check_forms, check_labels
 
 __all__ = ["foreground_scores"]
+
+_BLOCK = 2**18  # pixels whose scores, labels and mask stay in the cache from one look to the next
 
 
 def foreground_scores(scores: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
@@ -38,10 +43,12 @@ def foreground_scores(scores: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...
         (tensor([0.7000, 0.9000]), (1, 1))
     """
     scores, labels = plain(scores), plain(labels)
-    mask = check_maps(scores, labels)
-    batch, channels = scores.shape[:2]
-    values: Tensor = _Take.apply(scores, mask)  # type: ignore[no-untyped-call]
-    return tuple(at_least_float32(values).split(_counts(mask))), (batch, channels)
+    check_forms(scores, labels)
+    if not (torch.is_grad_enabled() and scores.requires_grad):
+        taken = Foreground.of(scores, labels)
+        return tuple(taken.values.split(taken.counts)), (scores.shape[0], scores.shape[1])
+    values, counts = _Take.apply(scores, labels)  # type: ignore[no-untyped-call]
+    return tuple(values.split(counts)), (scores.shape[0], scores.shape[1])
 
 
 def plain(maps: Tensor) -> Tensor:
@@ -54,32 +61,82 @@ def at_least_float32(scores: Tensor) -> Tensor:
     return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
 
 
-class _Take(torch.autograd.Function):
-    """Boolean indexing; on a CPU by NumPy, which is several times faster at it than torch, forward and backward."""
+@dataclass(frozen=True)
+class Foreground:
+    """Foreground scores of a batch end to end, without a graph, and what is needed to put numbers back in their places.
 
+    Attributes:
+        values: scores of the foreground pixels, class fastest, then image.
+        counts: foreground pixels of each image and class.
+        mask: labels as bool, ``(B, C, *spatial)``.
+    """
+
+    values: Tensor
+    counts: list[int]
+    mask: Tensor
+
+    @classmethod
+    def of(cls, scores: Tensor, labels: Tensor) -> Foreground:
+        """Check and take; of plain tensors of one shape."""
+        scores, labels = at_least_float32(scores.detach()), labels.detach()
+        if scores.device.type == "cpu":
+            values, mask = _take_in_blocks(scores, at_least_float32(labels))
+        else:
+            check_finite(scores)
+            mask = check_labels(labels)
+            values = scores[mask]
+        return cls(values, _counts(mask), mask)
+
+    def spread(self, values: Tensor, dtype: torch.dtype) -> Tensor:
+        """A map with these values at the foreground and zeros around it: the gradient of having taken them."""
+        full = torch.zeros(self.mask.shape, dtype=values.dtype, device=values.device)
+        if full.device.type != "cpu":
+            full[self.mask] = values
+            return full.to(dtype)
+        start = 0
+        numbers, mask = values.numpy(), self.mask.numpy().reshape(-1)
+        for block in _blocks(full.numpy().reshape(-1), mask):
+            stop = start + int(np.count_nonzero(block[1]))
+            block[0][block[1]] = numbers[start:stop]
+            start = stop
+        return full.to(dtype)
+
+
+class _Take(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, mask: Tensor) -> Tensor:
-        ctx.save_for_backward(mask)
-        ctx.like = scores.shape, scores.dtype, scores.device
-        if not _in_numpy(scores):
-            return scores[mask]
-        return torch.from_numpy(scores.numpy().reshape(-1)[mask.numpy().reshape(-1)])
+    def forward(ctx: Any, scores: Tensor, labels: Tensor) -> tuple[Tensor, list[int]]:
+        ctx.taken, ctx.dtype = Foreground.of(scores, labels), scores.dtype
+        return ctx.taken.values, ctx.taken.counts
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (mask,) = ctx.saved_tensors
-        shape, dtype, device = ctx.like
-        full = torch.zeros(shape, dtype=dtype, device=device)
-        if _in_numpy(full):
-            full.numpy().reshape(-1)[mask.numpy().reshape(-1)] = gradient.numpy()
-        else:
-            full[mask] = gradient
-        return full, None
+    def backward(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor, None]:
+        return ctx.taken.spread(gradient, ctx.dtype), None
 
 
-def _in_numpy(maps: Tensor) -> bool:
-    return maps.device.type == "cpu" and maps.dtype != torch.bfloat16
+def _take_in_blocks(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Check and take block by block, to read main memory once, and by NumPy, which is faster at it than torch."""
+    flat_scores, flat_labels = scores.reshape(-1), labels.reshape(-1).numpy()
+    is_mask = labels.dtype == torch.bool
+    mask = flat_labels if is_mask else np.empty(flat_labels.shape, np.bool_)
+    parts, is_finite, is_binary = [np.empty(0, flat_scores.numpy().dtype)], True, True
+    for part, label, inside in _blocks(flat_scores, flat_labels, mask):
+        is_finite &= math.isfinite(float(part.sum()))
+        if not is_mask:
+            np.not_equal(label, 0, out=inside)
+            is_binary &= np.array_equal(inside, label == 1)
+        parts.append(part.numpy()[inside])
+    if not is_finite:
+        check_finite(scores)  # large finite scores have an infinite sum too
+    if not is_binary:
+        check_labels(labels)
+    return torch.from_numpy(np.concatenate(parts)), torch.from_numpy(mask).reshape(labels.shape)
+
+
+def _blocks(*arrays: Any) -> Iterator[tuple[Any, ...]]:
+    """Equal stretches of flat arrays, side by side."""
+    for start in range(0, len(arrays[0]), _BLOCK):
+        yield tuple(array[start : start + _BLOCK] for array in arrays)
 
 
 def _counts(mask: Tensor) -> list[int]:

@@ -36,9 +36,11 @@ class MarginLoss(_Loss):
                 )
             scores, labels = scores[:, 1:], labels if labels is None else labels[:, 1:]
         loss = self.per_image(scores, labels)
-        present = ~torch.isnan(loss)
-        # The sum of no scores is zero, and joins the loss to the scores' graph also where no image has foreground.
-        loss = torch.where(present, loss, 0.0) + plain(scores)[:0].sum()
+        absent = torch.isnan(loss.detach())
+        if bool(absent.any()):
+            # The sum of no scores is zero, and joins the loss to their graph also where no image has foreground.
+            loss = loss.masked_fill(absent, 0.0) + plain(scores)[:0].sum()
         if self.reduction == LossReduction.NONE.value:
             return loss
-        return loss.sum() / present.sum().clamp(min=1) if self.reduction == LossReduction.MEAN.value else loss.sum()
+        total = loss.sum()
+        return total / (~absent).sum().clamp(min=1) if self.reduction == LossReduction.MEAN.value else total

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Coverage, hard and soft, against counting by hand and in NumPy."""
+"""Coverage against counting by hand and in NumPy."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data import MetaTensor
 
-from monai_coat.functional import coverage_gap, foreground_sketch, soft_true_positive_rate, true_positive_rate
-
-SHAPES = [(3, 2, 9), (2, 1, 6, 5), (1, 3, 4, 3, 5)]
+from monai_coat.functional import coverage_gap, true_positive_rate
+from tests.functional.strategies import batches
 
 
 def counted(scores, labels, cutoff):
@@ -28,16 +27,6 @@ def counted(scores, labels, cutoff):
         if values.size:
             rates[b, c] = sum(value >= cutoffs[b, c] for value in values) / values.size
     return rates
-
-
-@st.composite
-def batches(draw):
-    """Scores on a grid, so that ties with the cutoff are common, and labels of which some are empty."""
-    generator = np.random.default_rng(draw(st.integers(0, 2**31)))
-    shape = draw(st.sampled_from(SHAPES))
-    scores = generator.integers(-4, 5, shape).astype(np.float32) / 4
-    labels = generator.random(shape) < generator.choice([0, 0.3, 1], (*shape[:2], *[1] * len(shape[2:])))
-    return scores, labels
 
 
 def test_ties_are_inside_and_background_does_not_count():
@@ -93,8 +82,6 @@ def test_order_of_images_classes_and_pixels_plays_no_part(batch, seed):
     moved_scores, moved_labels = (x[i][:, c][:, :, j] for x in (scores, labels))
     rate, moved = (true_positive_rate(*p, 0.25) for p in ((scores, labels), (moved_scores, moved_labels)))
     assert torch.equal(moved.nan_to_num(-1), rate[i][:, c].nan_to_num(-1))
-    soft, moved = (soft_true_positive_rate(*p, 0.5) for p in ((scores, labels), (moved_scores, moved_labels)))
-    torch.testing.assert_close(moved, soft[i][:, c], equal_nan=True, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -108,7 +95,6 @@ def test_half_precision_scores_are_not_compared_in_half_precision():
     # In bfloat16 the cutoff 0.996 would be rounded to 0.99609375, above it, and in float16 0.9999 to 1.
     one = torch.ones(1, 1, 1, dtype=torch.float16)
     assert true_positive_rate(one, one, 1.0001).item() == 0
-    assert soft_true_positive_rate(one, one, 0.5).dtype == torch.float32
 
 
 def test_gradients_and_metadata_are_no_obstacle(rng):
@@ -119,55 +105,6 @@ def test_gradients_and_metadata_are_no_obstacle(rng):
     with_meta = true_positive_rate(MetaTensor(scores.detach()), MetaTensor(labels.detach()), 0.5)
     assert type(with_meta) is torch.Tensor
     assert torch.equal(with_meta, rate)
-
-
-def test_soft_rate_by_hand():
-    # sigmoid(0) = 1/2 and sigmoid(ln 3) = 3/4, so with T = 1/2 the scores 0 and ln(3) / 2 give (1/2 + 3/4) / 2 = 5/8.
-    scores = torch.tensor([[[0.0, math.log(3) / 2, -7.0]]], dtype=torch.float64)
-    assert soft_true_positive_rate(scores, torch.tensor([[[1, 1, 0]]]), 0.5).item() == pytest.approx(0.625, abs=1e-12)
-
-
-@settings(deadline=None)
-@given(batches())
-def test_soft_rate_tends_to_the_rate(batch):
-    # Scores are multiples of 1/4 and the shift keeps them 1/8 away from 0: sigmoid(-1/8 / T) is the largest error.
-    scores, labels = torch.from_numpy(batch[0]).double() + 0.125, torch.from_numpy(batch[1])
-    rate = true_positive_rate(scores, labels, 0.0)
-    for temperature in (0.1, 0.03, 0.01, 0.003, 1e-6):
-        soft = soft_true_positive_rate(scores, labels, temperature)
-        bound = 1 / (1 + math.exp(min(0.125 / temperature, 700.0)))
-        torch.testing.assert_close(soft, rate, atol=bound + 1e-12, rtol=0, equal_nan=True)
-
-
-def test_soft_rate_of_a_sketch_skips_rows_without_foreground():
-    margins = torch.tensor([[[0.25, 0.5]], [[math.nan, math.nan]]], requires_grad=True)
-    soft = soft_true_positive_rate(margins, None, 0.5)
-    assert torch.equal(soft[0], soft_true_positive_rate(margins[:1].detach(), torch.ones(1, 1, 2), 0.5)[0])
-    assert torch.isnan(soft[1, 0])
-    soft.sum().backward()  # NaN flows back into the empty row, and must get lost there
-    assert bool((margins.grad[0] > 0).all())
-    assert torch.equal(margins.grad[1], torch.zeros(1, 2))
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_soft_rate_of_a_half_precision_sketch_is_float32(dtype):
-    margins = MetaTensor(torch.linspace(-0.2, 0.3, 64).reshape(1, 1, 64).to(dtype))
-    soft = soft_true_positive_rate(margins, None, 0.05)
-    assert type(soft) is torch.Tensor
-    assert torch.equal(soft, soft_true_positive_rate(margins.as_tensor().float(), None, 0.05))
-
-
-@pytest.mark.parametrize("points", [1, 3, 16, 512])
-@pytest.mark.parametrize("temperature", [1e-3, 0.05, 1.0])
-def test_a_sketch_is_at_most_one_cell_off(rng, points, temperature):
-    # In a cell the mean of the sigmoids and the sigmoid of the mean lie between its ends, and the cells span 1 at most.
-    probs = torch.from_numpy(rng.beta(0.5, 0.5, (6, 1, 50)))
-    labels = torch.from_numpy(rng.random(probs.shape) < 0.6)
-    sketch = foreground_sketch(probs, labels, points).double()
-    for threshold in (0.1, 0.5, 0.9):
-        soft = soft_true_positive_rate(sketch - threshold, None, temperature)
-        full = soft_true_positive_rate(probs - threshold, labels, temperature)
-        assert float((soft - full).abs().max()) <= 1 / points + 1e-6
 
 
 def test_gap_by_hand():
