@@ -25,13 +25,13 @@ def check_alpha(alpha: float) -> float:
     return float(alpha)
 
 
-def check_temperature(temperature: float) -> float:
-    """Return ``temperature`` as a Python float, or say why scores cannot be divided by it."""
+def check_temperature(temperature: float, name: str = "temperature") -> float:
+    """Return ``temperature`` as a Python float, or say why nothing can be divided by it."""
     if isinstance(temperature, bool) or not isinstance(temperature, Real):
-        raise TypeError(f"temperature must be a positive number, got {type(temperature).__name__}.")
+        raise TypeError(f"{name} must be a positive number, got {type(temperature).__name__}.")
     if not 0.0 < float(temperature) < math.inf:
         raise ValueError(
-            f"temperature must be positive and finite, got {float(temperature)}; it divides the scores, 0.05 is usual."
+            f"{name} must be positive and finite, got {float(temperature)}; it is a divisor, small is sharp."
         )
     return float(temperature)
 

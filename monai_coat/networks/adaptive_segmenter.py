@@ -8,6 +8,7 @@ import torch
 from monai.utils import StrEnum
 from torch import Tensor, nn
 
+from monai_coat.functional._checks import check_temperature
 from monai_coat.networks.scorers import ProbabilityScorer
 
 __all__ = ["AdaptiveSegmenter", "ProbabilityActivation", "unwrap_adaptive_segmenter"]
@@ -33,9 +34,14 @@ class AdaptiveSegmenter(nn.Module):
         scorer: module that maps image and probabilities to scores; by default the probabilities themselves.
         num_classes: foreground classes, the channels of the scores.
         activation: one of :class:`ProbabilityActivation`, applied to the segmenter's output.
+        logit_temperature: positive number that the segmenter's output is divided by before the activation. It changes
+            no order of pixels within an image, hence nothing for one threshold for all. But where a network is so sure
+            that probabilities crowd at 0 and 1, thresholds of different images are only told apart after they have been
+            spread: 4 to 10 is usual. It is kept with the weights.
 
     Raises:
-        ValueError: if ``activation`` is unknown.
+        ValueError: if ``activation`` is unknown, ``logit_temperature`` is not positive, or it is not 1 where the
+            activation is "identity".
 
     Example:
         >>> network = AdaptiveSegmenter(nn.Conv2d(3, 1, 1))
@@ -52,14 +58,22 @@ class AdaptiveSegmenter(nn.Module):
         scorer: nn.Module | None = None,
         num_classes: int = 1,
         activation: ProbabilityActivation | str = ProbabilityActivation.SIGMOID,
+        logit_temperature: float = 1.0,
     ) -> None:
         super().__init__()
         if activation not in list(ProbabilityActivation):
             raise ValueError(f"activation must be one of {', '.join(ProbabilityActivation)}, got {activation!r}.")
+        check_temperature(logit_temperature, "logit_temperature")
+        if activation == ProbabilityActivation.IDENTITY and logit_temperature != 1:
+            raise ValueError(
+                f"logit_temperature must be 1 with activation='identity', got {logit_temperature}; "
+                "probabilities are no logits: leave the activation to this class."
+            )
         self.segmenter = segmenter.requires_grad_(False).eval()
         self.scorer = scorer if scorer is not None else ProbabilityScorer()
         self.num_classes = num_classes
         self.activation = str(ProbabilityActivation(activation))
+        self.logit_temperature = nn.Buffer(torch.tensor(float(logit_temperature)))
         self.calibrated = nn.Buffer(torch.tensor(False))
         self.calibrated_cutoff = nn.Buffer(torch.zeros(num_classes))
         self.calibrated_alpha = nn.Buffer(torch.tensor(0.0))
@@ -83,7 +97,7 @@ class AdaptiveSegmenter(nn.Module):
 
     def activate(self, logits: Tensor) -> Tensor:
         """Probabilities of the foreground classes, in float32, from the segmenter's output."""
-        logits = logits.float()
+        logits = logits.float() / self.logit_temperature
         if self.activation == "sigmoid":
             logits = torch.sigmoid(logits)
         elif self.activation == "softmax":

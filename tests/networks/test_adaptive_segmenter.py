@@ -7,6 +7,7 @@ import torch
 from monai.data import MetaTensor
 from torch import nn
 
+from monai_coat.calibration import fingerprint
 from monai_coat.losses import SoftTPRLoss
 from monai_coat.networks import (
     AdaptiveSegmenter,
@@ -57,6 +58,24 @@ def test_activations_by_hand():
     # e^2 and e^-1 over 1 + e^2 + e^-1, the background's share left out.
     torch.testing.assert_close(softmax(image).flatten(), torch.tensor([0.843795, 0.042010]), atol=1e-6, rtol=0)
     assert identity(image).flatten().tolist() == [0.0, 2.0, -1.0]
+
+
+def test_logit_temperature_divides_logits_and_stays_with_the_weights():
+    image, logits = torch.zeros(1, 1, 1, 1), [[[[0.0]], [[2.0]], [[-1.0]]]]
+    softened = AdaptiveSegmenter(Fixed(logits), num_classes=3, logit_temperature=2)
+    torch.testing.assert_close(softened(image).flatten(), torch.sigmoid(torch.tensor([0.0, 1.0, -0.5])))
+    loaded = AdaptiveSegmenter(Fixed(logits), num_classes=3)
+    assert fingerprint(loaded) != fingerprint(softened)
+    loaded.load_state_dict(softened.state_dict())
+    assert torch.equal(loaded(image), softened(image))
+    assert fingerprint(loaded) == fingerprint(softened)
+
+
+def test_impossible_logit_temperatures_are_refused():
+    with pytest.raises(ValueError, match=r"logit_temperature must be positive and finite, got 0\.0"):
+        AdaptiveSegmenter(nn.Conv2d(3, 1, 1), logit_temperature=0)
+    with pytest.raises(ValueError, match=r"logit_temperature must be 1 with activation='identity', got 4"):
+        AdaptiveSegmenter(nn.Conv2d(3, 1, 1), activation="identity", logit_temperature=4)
 
 
 def test_without_a_scorer_scores_are_the_probabilities(make_network):
