@@ -19,7 +19,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 
 demo: $(READY)  ## train, calibrate and evaluate on generated images
 	$(BIN)/python tutorials/demo.py
-test: $(READY)  ## quick tests and the examples in docstrings
+test: $(READY)  ## tests and the examples in docstrings
 	$(BIN)/python -m pytest
 check: $(READY)  ## style, types and architecture
 	$(BIN)/ruff check
@@ -31,7 +31,7 @@ fix: $(READY)  ## format, and correct what can be corrected
 	$(BIN)/ruff format
 bench: $(READY)  ## speed and memory
 	$(BIN)/python -m benchmarks
-validate: $(READY)  ## slow tests: validity and whole bundles
+validate: $(READY)  ## slow tests: more sets, and real images if COAT_DATA_DIR is set
 	$(BIN)/python -m pytest -m slow
 bundle: $(READY)  ## write bundles/$(NAME) to build/$(NAME), self-contained
 	$(BIN)/python -m monai_coat export-bundle bundles/$(NAME) build/$(NAME)

@@ -8,13 +8,14 @@ import csv
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
 from ignite.engine import Engine, Events
-from monai.handlers import from_engine
+from monai.utils import CommonKeys
+from torch import Tensor
 
 __all__ = ["LossHistory", "load_losses"]
 
@@ -27,13 +28,16 @@ class LossHistory:
 
     Args:
         path: file to write.
-        output_transform: takes the loss out of the trainer's output.
+        output_transform: takes the loss out of the trainer's output; by default out of a MONAI trainer's, with
+            decollating or without.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
-        output_transform: Callable[[Any], Any] = from_engine("loss", first=True),  # noqa: B008  the host's idiom
+        output_transform: Callable[[Any], Any] = lambda output: (output if isinstance(output, Mapping) else output[0])[
+            CommonKeys.LOSS
+        ],
     ) -> None:
         self.path, self.output_transform = Path(path), output_transform
         self.logger = logging.getLogger(__name__)
@@ -49,7 +53,8 @@ class LossHistory:
         self._losses = []
 
     def _collect(self, engine: Engine) -> None:
-        self._losses.append(float(self.output_transform(engine.state.output)))
+        loss = self.output_transform(engine.state.output)
+        self._losses.append(float(loss.detach() if isinstance(loss, Tensor) else loss))
 
     def _write(self, engine: Engine) -> None:
         mean = math.fsum(self._losses) / len(self._losses)

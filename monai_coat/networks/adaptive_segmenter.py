@@ -97,7 +97,7 @@ class AdaptiveSegmenter(nn.Module):
 
     def activate(self, logits: Tensor) -> Tensor:
         """Probabilities of the foreground classes, in float32, from the segmenter's output."""
-        logits = logits.float() / self.logit_temperature
+        logits = logits.float() / self.logit_temperature.to(logits.device)
         if self.activation == "sigmoid":
             logits = torch.sigmoid(logits)
         elif self.activation == "softmax":

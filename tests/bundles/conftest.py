@@ -31,7 +31,7 @@ class BundleRun:
             "output_dir": str(self.folder / "output"),
             "domain": "synthetic",
             "sources": [],
-            "image_size": [32, 32],
+            "image_size": [64, 64],
             "alpha": 0.2,
         }
         return {**small, **more}

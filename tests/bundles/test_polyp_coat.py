@@ -76,8 +76,8 @@ def test_calibration_evaluation_and_inference_share_preprocessing_and_network(da
 
 def test_network_takes_and_gives_what_the_metadata_says(data_run: BundleRun):
     network = data_run.workflow("calibrate").parser.get_parsed_content("network_def").eval()
-    scores = network(torch.rand(2, METADATA["network_data_format"]["inputs"]["image"]["num_channels"], 48, 32))
-    assert scores.shape == (2, METADATA["network_data_format"]["outputs"]["pred"]["num_channels"], 48, 32)
+    scores = network(torch.rand(2, METADATA["network_data_format"]["inputs"]["image"]["num_channels"], 96, 64))
+    assert scores.shape == (2, METADATA["network_data_format"]["outputs"]["pred"]["num_channels"], 96, 64)
     assert scores.dtype == torch.float32
 
 

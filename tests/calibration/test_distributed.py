@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 
 from monai_coat.calibration import CoverageStatistic, calibrate, gather_objects, gather_statistic, load_calibration
@@ -75,7 +74,6 @@ def launch(script, folder):
     return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.slow
 def test_two_workers_find_what_one_finds(tmp_path):
     (tmp_path / "worker.py").write_text(WORKER)
     torch.save(images(), tmp_path / "images.pt")

@@ -105,9 +105,9 @@ def excess(sets, missed):
 
 
 @pytest.mark.parametrize("margins", [False, True])
-def test_bound_holds_for_every_set_and_is_attained(rng, margins):
+@pytest.mark.parametrize("rounds", [42, pytest.param(1000, marks=pytest.mark.slow)])
+def test_bound_holds_for_every_set_and_is_attained(rng, margins, rounds):
     seen = {"bound": 0, "no plus one": 0, "strict": 0}
-    rounds = 42
     for _ in range(rounds):
         sets = draw(rng, margins)
         missed, cutoffs = library(sets)

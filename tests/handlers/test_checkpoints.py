@@ -53,7 +53,6 @@ def whole(tmp_path_factory):
     return train(folder), load_losses(folder / "losses.csv")
 
 
-@pytest.mark.slow
 def test_a_run_killed_by_the_system_goes_on(tmp_path, whole):
     folder = tmp_path / "killed"
     command = [sys.executable, resumable_training.__file__, str(folder)]

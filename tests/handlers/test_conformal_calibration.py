@@ -153,7 +153,6 @@ def test_an_output_of_another_form_is_refused(plain_engine):
         plain_engine.run([{"pred": torch.rand(1, 1, 4), "label": torch.ones(1, 1, 4)}])
 
 
-@pytest.mark.slow
 def test_workers_calibrate_as_one_does_and_the_first_writes(run_workers, tmp_path):
     """Also where one of them has no image; and both refuse where all images together are too few."""
     found = run_workers(str(Path(two_workers.__file__)))

@@ -6,6 +6,7 @@ import logging
 import os
 
 import pytest
+import torch
 from ignite.engine import Engine, Events
 
 from monai_coat.handlers import LossHistory, load_losses
@@ -75,3 +76,12 @@ def test_it_logs_every_epoch(tmp_path, caplog):
 
 def test_no_file_no_losses(tmp_path):
     assert load_losses(tmp_path / "none.csv") == []
+
+
+@pytest.mark.parametrize("decollate", [True, False])
+def test_a_trainers_output_is_understood_decollated_or_not(tmp_path, decollate):
+    loss = torch.tensor(0.25, requires_grad=True) * 2
+    engine = Engine(lambda engine, batch: [{"loss": loss}, {"loss": loss}] if decollate else {"loss": loss})
+    LossHistory(tmp_path / "losses.csv").attach(engine)
+    engine.run([0, 1])
+    assert load_losses(tmp_path / "losses.csv") == [0.5]

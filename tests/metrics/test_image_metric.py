@@ -151,7 +151,6 @@ def test_wrong_labels_are_refused(make, images):
         make()(scores, labels[..., :3])
 
 
-@pytest.mark.slow
 def test_workers_with_uneven_and_empty_shards_find_what_one_finds(run_workers):
     """Also where the second worker has a single image, or none at all, or nobody has any."""
     found = run_workers(str(Path(__file__).with_name("two_workers.py")))

@@ -69,7 +69,6 @@ def test_compiled_scores_do_not_depend_on_autocast(network):
             assert torch.equal(compiled(EXAMPLE), plain)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dims", [2, 3])
 def test_onnx_keeps_the_scores(make_network, tmp_path, dims):
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -88,7 +87,6 @@ def test_onnx_keeps_the_scores(make_network, tmp_path, dims):
             np.testing.assert_allclose(scores, network(image).numpy(), atol=1e-5, rtol=0)
 
 
-@pytest.mark.slow
 def test_monai_exports_onnx(make_network, tmp_path):
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
