@@ -11,8 +11,8 @@ from benchmarks import calibration, inference, loss
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "results" / "speed.md"
 HEAD = """# Speed and memory
 
-Made by `make bench`. Ratios are medians over rounds in which the contestants alternate in one process, on a CPU;
-calibration and loss with one thread.
+Made by `make bench`. Ratios are medians over rounds in which the contestants alternate in one process, on a CPU, with
+one thread. They depend on the machine, above all on how long it takes to hand out memory.
 
 | measured | value | asked for | holds |
 |---|---|---|---|

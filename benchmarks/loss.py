@@ -1,8 +1,11 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""SoftTPRLoss against the sigmoid of the whole map, forward and backward."""
+"""SoftTPRLoss against the sigmoid of the whole map, forward and backward, from margin maps."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,7 +14,7 @@ from benchmarks.timing import Row, alternate
 from monai_coat.functional import foreground_sketch
 from monai_coat.losses import SoftTPRLoss
 
-TEMPERATURE = 0.05
+TEMPERATURE, THRESHOLD = 0.05, 0.4
 
 
 def make_batch(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -29,26 +32,29 @@ def full_map(scores: Tensor, labels: Tensor) -> Tensor:
     return ((soft.flatten(2).sum(-1) / labels.flatten(2).sum(-1) - 0.9) ** 2).mean()
 
 
+def step(loss: Callable[[Tensor, Tensor | None], Tensor], margins: Tensor, labels: Tensor | None):
+    """Value of the loss, and its gradient with respect to the margins."""
+    margins = margins.detach().requires_grad_()
+    value = loss(margins, labels)
+    value.backward()
+    return value.detach(), margins.grad
+
+
 def run(rounds: int = 31) -> list[Row]:
-    """Measure with one thread, with respect to the threshold of each image."""
+    """Measure with one thread."""
     torch.set_num_threads(1)
+    loss = SoftTPRLoss(alpha=0.1, temperature=TEMPERATURE)
     rows = []
     for shape in ((8, 1, 352, 352), (2, 1, 128, 128, 128)):
         probs, labels = make_batch(shape)
-        sketch, loss = foreground_sketch(probs, labels), SoftTPRLoss(alpha=0.1, temperature=TEMPERATURE)
-        spread = (*shape[:2], *[1] * (len(shape) - 2))
-
-        def step(kind: str, probs: Tensor = probs, labels: Tensor = labels, spread=spread, sketch=sketch, loss=loss):
-            threshold = torch.full(spread[:2], 0.4, requires_grad=True)
-            if kind == "sketch":
-                value = loss(sketch - threshold[..., None], None)
-            else:
-                value = (full_map if kind == "full" else loss)(probs - threshold.reshape(spread), labels)
-            value.backward()
-            return value.detach(), threshold.grad
-
-        times = alternate({kind: lambda kind=kind: step(kind) for kind in ("full", "ours", "sketch")}, rounds)
-        (value, gradient), (ours, our_gradient), (short, _) = step("full"), step("ours"), step("sketch")
+        margins, sketch = probs - THRESHOLD, foreground_sketch(probs, labels) - THRESHOLD
+        contestants = {
+            "full": (full_map, margins, labels),
+            "ours": (loss, margins, labels),
+            "sketch": (loss, sketch, None),
+        }
+        times = alternate({name: partial(step, *each) for name, each in contestants.items()}, rounds)
+        (value, gradient), (ours, our_gradient), (short, _) = (step(*each) for each in contestants.values())
         error = float(torch.maximum((value - ours).abs(), (gradient - our_gradient).abs().max()))
         faster, much_faster = times["full"].over(times["ours"]), times["full"].over(times["sketch"])
         off = float((value - short).abs())

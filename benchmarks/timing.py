@@ -48,4 +48,5 @@ class Row:
     holds: bool
 
     def __str__(self) -> str:
-        return f"| {self.what} | {self.value:.3g} | {self.bound} | {'yes' if self.holds else 'no'} |"
+        holds = ("yes" if self.holds else "no") if self.bound else ""
+        return f"| {self.what} | {self.value:.3g} | {self.bound} | {holds} |"

@@ -42,10 +42,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=Path("demo_output"))
     folder = parser.parse_args().folder.resolve()
     started = time.monotonic()
-    write_synthetic_dataset(folder / "data", count=320, spatial_size=(96, 96))
+    write_synthetic_dataset(folder / "data", count=500, spatial_size=(96, 96))
     run("segmenter", folder, max_epochs="20")
     for method in ("at", "coat"):
-        run("train", folder, method=method, max_epochs="40")
+        run("train", folder, method=method, max_epochs="100", learning_rate="0.003")
     for method in ("crc", "at", "coat"):
         run("calibrate", folder, method=method)
     run("evaluate", folder)

@@ -36,6 +36,7 @@ def compare(
     alpha: float,
     folder: str | os.PathLike[str],
     losses: str | os.PathLike[str] | None = None,
+    statement: str = "",
 ) -> list[MethodSummary]:
     """Run one evaluator with each of several calibrated networks, and write what they cover and what it costs.
 
@@ -50,6 +51,7 @@ def compare(
         alpha: level that the networks are calibrated for.
         folder: where files are written.
         losses: folder of training losses, ``<method>.csv``, to draw beside.
+        statement: what to say of the test set below the table, such as a partition's ``statement``.
 
     Returns:
         One row per method and one for the predictor that takes everything; an empty list on workers but the first.
@@ -68,11 +70,11 @@ def compare(
     for method, each in records.items():
         save_records(each, folder / f"records_{method}.csv")
     rows = comparison_table(records, alpha)
-    save_table(rows, alpha, folder)
+    save_table(rows, alpha, folder, statement)
     history = {method: load_losses(Path(losses) / f"{method}.csv") for method in networks} if losses else {}
     panels = _panels(records, masks, evaluator.data_loader.dataset.data)  # type: ignore[union-attr]
     draw_page(records, alpha, folder / "page.png", {k: v for k, v in history.items() if v}, panels)
-    logger.info("\n%s", to_markdown(rows, alpha))
+    logger.info("\n%s", to_markdown(rows, alpha, statement))
     logger.info("wrote %s", ", ".join(str(folder / name) for name in ("table.md", "table.csv", "page.png")))
     return rows
 

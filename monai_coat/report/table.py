@@ -148,15 +148,16 @@ def comparison_table(
     return rows
 
 
-def to_markdown(rows: Sequence[MethodSummary], alpha: float) -> str:
+def to_markdown(rows: Sequence[MethodSummary], alpha: float, statement: str = "") -> str:
     """Lay the rows out as a Markdown table with a caption that says how to read it.
 
     Args:
         rows: rows of one test set.
         alpha: the level they were made with.
+        statement: what to say of the test set, such as a partition's ``statement``.
 
     Returns:
-        Caption and table; numbers with 3 decimals.
+        Caption and table, and the statement below; numbers with 3 decimals.
 
     Raises:
         ValueError: if there are no rows or their images differ in number, or if ``alpha`` is outside (0, 1).
@@ -173,7 +174,8 @@ def to_markdown(rows: Sequence[MethodSummary], alpha: float) -> str:
     caption = CAPTION.format(alpha=float(alpha), target=target, n=_images(n), left_out=left_out)
     header = ["Method", *(title.format(target=target) for title in TITLES.values())]
     lines = [header, ["---", *["---:"] * len(TITLES)], *map(_cells, rows)]
-    return "\n".join([caption, "", *("| " + " | ".join(line) + " |" for line in lines)]) + "\n"
+    below = ["", statement] if statement else []
+    return "\n".join([caption, "", *("| " + " | ".join(line) + " |" for line in lines), *below]) + "\n"
 
 
 def _images(count: int) -> str:
@@ -204,18 +206,21 @@ def to_csv(rows: Sequence[MethodSummary]) -> str:
     return text.getvalue()
 
 
-def save_table(rows: Sequence[MethodSummary], alpha: float, folder: str | os.PathLike[str]) -> None:
+def save_table(
+    rows: Sequence[MethodSummary], alpha: float, folder: str | os.PathLike[str], statement: str = ""
+) -> None:
     """Write table.csv and table.md into a folder, which is made; files of these names are replaced as a whole.
 
     Args:
         rows: rows of one test set.
         alpha: the level they were made with.
         folder: where to write.
+        statement: see :func:`to_markdown`.
 
     Raises:
         ValueError: as :func:`to_markdown`; nothing is written then.
     """
-    markdown, values = to_markdown(rows, alpha), to_csv(rows)
+    markdown, values = to_markdown(rows, alpha, statement), to_csv(rows)
     with replacing(Path(folder) / "table.csv") as csv_path, replacing(Path(folder) / "table.md") as markdown_path:
         csv_path.write_text(values, encoding="utf-8")
         markdown_path.write_text(markdown, encoding="utf-8")

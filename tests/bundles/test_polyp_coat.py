@@ -96,6 +96,7 @@ def test_evaluation_writes_table_records_and_page(calibrated_run: BundleRun, cap
     table = (folder / "table.md").read_text()
     assert all(f"| {method} |" in table for method in ("crc", "at", "coat", "everything"))
     assert table.strip() in caplog.text
+    assert "were drawn at random image by image from one pool" in table  # what the promise rests on
     assert (folder / "table.csv").is_file()
     assert len((folder / "records_coat.csv").read_text().splitlines()) == 1 + 12
     with Image.open(folder / "page.png") as page:
@@ -133,6 +134,27 @@ def test_a_calibration_for_another_alpha_is_refused(calibrated_run: BundleRun):
     assert "calibration is for alpha=0.2, wanted is alpha=0.1" in str(_cause(caught.value))
 
 
+def test_an_unreadable_image_is_named_before_any_mask_is_written(calibrated_run: BundleRun, tmp_path: Path):
+    images = sorted((calibrated_run.folder / "data" / "synthetic" / "images").iterdir())[:2]
+    for image in images:
+        (tmp_path / image.name).write_bytes(image.read_bytes())
+    (tmp_path / "z_broken.png").write_bytes(images[0].read_bytes()[:20])
+    masks = tmp_path / "masks"
+    with pytest.raises(RuntimeError) as caught:
+        calibrated_run.run("inference", input_dir=str(tmp_path), masks_dir=str(masks))
+    assert "z_broken.png" in str(_last_of_ours(caught.value))
+    assert not masks.exists()
+
+
+@pytest.mark.parametrize("content", [[], ["notes.txt"]])
+def test_a_folder_without_images_is_refused(calibrated_run: BundleRun, tmp_path: Path, content: list[str]):
+    for name in content:
+        (tmp_path / name).write_text("no image")
+    with pytest.raises(RuntimeError) as caught:
+        calibrated_run.run("inference", input_dir=str(tmp_path))
+    assert f"images must be a folder of images, got {tmp_path}" in str(_cause(caught.value))
+
+
 def test_a_missing_model_names_the_file(data_run: BundleRun, tmp_path: Path):
     with pytest.raises(RuntimeError) as caught:
         data_run.run("calibrate", model_dir=str(tmp_path))
@@ -142,5 +164,12 @@ def test_a_missing_model_names_the_file(data_run: BundleRun, tmp_path: Path):
 
 def _cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _last_of_ours(error: BaseException) -> BaseException:
+    """Below our own message there is the image library's."""
+    while error.__cause__ is not None and not str(error).startswith("image must be"):
         error = error.__cause__
     return error

@@ -168,6 +168,13 @@ def test_csv_keeps_every_digit(records):
         assert {name: float(cell) for name, cell in cells.items()} == values
 
 
+def test_a_statement_stands_below_the_table(tmp_path, records):
+    rows = comparison_table(records, 0.1)
+    assert to_markdown(rows, 0.1, "Drawn so.") == to_markdown(rows, 0.1) + "\nDrawn so.\n"
+    save_table(rows, 0.1, tmp_path, "Drawn so.")
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") == to_markdown(rows, 0.1, "Drawn so.")
+
+
 def test_save_table(tmp_path, records):
     rows = comparison_table(records, 0.1)
     save_table(rows, 0.1, tmp_path / "new")
