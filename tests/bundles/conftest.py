@@ -40,7 +40,7 @@ class BundleRun:
         """One step as MONAI's own workflow."""
         kind = "train" if step in ("segmenter", "train") else "infer"
         files = [str(BUNDLE / "configs" / f"{name}.json") for name in STEPS[step]]
-        settings = self.overrides(**({"max_epochs": 2, "val_interval": 2} if kind == "train" else {}), **more)
+        settings = self.overrides(**({"max_epochs": 2, "val_interval": 2} if kind == "train" else {}) | more)
         return ConfigWorkflow(
             config_file=files,
             meta_file=str(BUNDLE / "configs" / "metadata.json"),

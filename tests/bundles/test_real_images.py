@@ -34,7 +34,7 @@ def test_the_promise_is_kept_and_masks_are_written(settings: tuple[BundleRun, di
     for method in ("crc", "at", "coat"):
         run.run("calibrate", method=method, **where)
     run.run("evaluate", **where)
-    rows = list(csv.DictReader((run.folder / "output" / "evaluation" / "table.csv").open()))
+    rows = list(csv.DictReader((run.folder / "output" / "evaluation" / "table.csv").read_text().splitlines()))
     assert [row["method"] for row in rows] == ["crc", "at", "coat", "everything"]
     for row in rows:
         # Both the calibration and the test images are draws: within four standard errors of each of the two means.
