@@ -44,9 +44,6 @@ def foreground_scores(scores: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...
     """
     scores, labels = plain(scores), plain(labels)
     check_forms(scores, labels)
-    if not (torch.is_grad_enabled() and scores.requires_grad):
-        taken = Foreground.of(scores, labels)
-        return tuple(taken.values.split(taken.counts)), (scores.shape[0], scores.shape[1])
     values, counts = _Take.apply(scores, labels)  # type: ignore[no-untyped-call]
     return tuple(values.split(counts)), (scores.shape[0], scores.shape[1])
 
@@ -63,7 +60,7 @@ def at_least_float32(scores: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Foreground:
-    """Foreground scores of a batch end to end, without a graph, and what is needed to put numbers back in their places.
+    """Foreground scores of a batch end to end, without a graph, and where they came from.
 
     Attributes:
         values: scores of the foreground pixels, class fastest, then image.
@@ -87,31 +84,34 @@ class Foreground:
             values = scores[mask]
         return cls(values, _counts(mask), mask)
 
-    def spread(self, values: Tensor, dtype: torch.dtype) -> Tensor:
-        """A map with these values at the foreground and zeros around it: the gradient of having taken them."""
-        full = torch.zeros(self.mask.shape, dtype=values.dtype, device=values.device)
-        if full.device.type != "cpu":
-            full[self.mask] = values
-            return full.to(dtype)
-        start = 0
-        numbers, mask = values.numpy(), self.mask.numpy().reshape(-1)
-        for block in _blocks(full.numpy().reshape(-1), mask):
-            stop = start + int(np.count_nonzero(block[1]))
-            block[0][block[1]] = numbers[start:stop]
-            start = stop
+
+def spread(values: Tensor, mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """A map with these values at the foreground and zeros around it: the gradient of having taken them."""
+    full = torch.zeros(mask.shape, dtype=values.dtype, device=values.device)
+    if full.device.type != "cpu":
+        full[mask] = values
         return full.to(dtype)
+    start, numbers = 0, values.numpy()
+    for part, inside in _blocks(full.numpy().reshape(-1), mask.numpy().reshape(-1)):
+        stop = start + int(np.count_nonzero(inside))
+        part[inside] = numbers[start:stop]
+        start = stop
+    return full.to(dtype)
 
 
 class _Take(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, labels: Tensor) -> tuple[Tensor, list[int]]:
-        ctx.taken, ctx.dtype = Foreground.of(scores, labels), scores.dtype
-        return ctx.taken.values, ctx.taken.counts
+        taken = Foreground.of(scores, labels)
+        ctx.save_for_backward(taken.mask)
+        ctx.dtype = scores.dtype
+        return taken.values, taken.counts
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor, None]:
-        return ctx.taken.spread(gradient, ctx.dtype), None
+        (mask,) = ctx.saved_tensors
+        return spread(gradient, mask, ctx.dtype), None
 
 
 def _take_in_blocks(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

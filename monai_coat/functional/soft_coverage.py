@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from monai_coat.functional._checks import check_forms, check_temperature
-from monai_coat.functional.foreground import Foreground, at_least_float32, plain
+from monai_coat.functional.foreground import Foreground, at_least_float32, plain, spread
 
 __all__ = ["soft_true_positive_rate"]
 
@@ -63,17 +63,18 @@ class _SoftRates(torch.autograd.Function):
     def forward(ctx: Any, scores: Tensor, labels: Tensor, temperature: float) -> Tensor:
         taken = Foreground.of(scores, labels)
         soft = taken.values.div_(temperature).sigmoid_()
-        ctx.taken, ctx.temperature, ctx.dtype = taken, temperature, scores.dtype
+        ctx.save_for_backward(soft, taken.mask)
+        ctx.counts, ctx.temperature, ctx.dtype = taken.counts, temperature, scores.dtype
         return torch.stack([part.mean() for part in soft.split(taken.counts)]).reshape(scores.shape[:2])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        soft, counts = ctx.taken.values, ctx.taken.counts
+        soft, mask = ctx.saved_tensors
         slope = soft * (1 - soft)
-        for part, count, weight in zip(slope.split(counts), counts, gradient.flatten(), strict=True):
+        for part, count, weight in zip(slope.split(ctx.counts), ctx.counts, gradient.flatten(), strict=True):
             part.mul_(weight / (max(count, 1) * ctx.temperature))
-        return ctx.taken.spread(slope, ctx.dtype), None, None
+        return spread(slope, mask, ctx.dtype), None, None
 
 
 def _soft_shares(sketches: Tensor, temperature: float) -> Tensor:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
 
 SHAPES = [(3, 2, 9), (2, 1, 6, 5), (1, 3, 4, 3, 5)]
@@ -18,3 +19,11 @@ def batches(draw):
     scores = generator.integers(-4, 5, shape).astype(np.float32) / 4
     labels = generator.random(shape) < generator.choice([0, 0.3, 1], (*shape[:2], *[1] * len(shape[2:])))
     return scores, labels
+
+
+def shuffled(scores, labels, seed):
+    """Both maps, flat, in their order and in another; and the function that puts a result ``(B, C)`` in that order."""
+    scores, labels = scores.flatten(2), labels.flatten(2)
+    generator = torch.Generator().manual_seed(seed)
+    i, c, j = (torch.randperm(size, generator=generator) for size in scores.shape)
+    return (scores, labels), tuple(x[i][:, c][:, :, j] for x in (scores, labels)), lambda rate: rate[i][:, c]

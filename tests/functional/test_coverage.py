@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 
 from monai_coat.functional import coverage_gap, true_positive_rate
-from tests.functional.strategies import batches
+from tests.functional.strategies import batches, shuffled
 
 
 def counted(scores, labels, cutoff):
@@ -76,12 +76,9 @@ def test_coverage_never_increases_with_the_cutoff(batch, cutoffs):
 @settings(deadline=None)
 @given(batches(), st.integers(0, 2**31))
 def test_order_of_images_classes_and_pixels_plays_no_part(batch, seed):
-    scores, labels = (torch.from_numpy(array).flatten(2) for array in batch)
-    generator = torch.Generator().manual_seed(seed)
-    i, c, j = (torch.randperm(size, generator=generator) for size in scores.shape)
-    moved_scores, moved_labels = (x[i][:, c][:, :, j] for x in (scores, labels))
-    rate, moved = (true_positive_rate(*p, 0.25) for p in ((scores, labels), (moved_scores, moved_labels)))
-    assert torch.equal(moved.nan_to_num(-1), rate[i][:, c].nan_to_num(-1))
+    pair, moved, reorder = shuffled(*map(torch.from_numpy, batch), seed)
+    rate, moved_rate = true_positive_rate(*pair, 0.25), true_positive_rate(*moved, 0.25)
+    assert torch.equal(moved_rate.nan_to_num(-1), reorder(rate).nan_to_num(-1))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

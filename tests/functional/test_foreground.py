@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
 
-from monai_coat.functional import foreground_scores
+from monai_coat.functional import foreground_scores, soft_true_positive_rate
 
 SHAPES = [(2, 3, 7), (2, 1, 5, 4), (1, 2, 3, 4, 5)]
 
@@ -78,3 +80,26 @@ def test_works_in_inference_mode():
     with torch.inference_mode():
         values, _ = foreground_scores(torch.tensor([[[0.25, 0.5]]]), torch.tensor([[[0, 1]]]))
     assert values[0].tolist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    "loss", [lambda s, y: torch.cat(foreground_scores(s, y)[0]).sum(), lambda s, y: soft_true_positive_rate(s, y, 0.1)]
+)
+def test_nothing_of_a_step_outlives_it(loss):
+    # A function that keeps its own output on its context makes a circle, which reference counting never frees.
+    def step():
+        scores = torch.rand(1, 1, 20, 20, requires_grad=True)
+        loss(scores, torch.ones_like(scores)).sum().backward()
+
+    def alive():
+        return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        for _ in range(5):
+            step()
+        assert alive() == before
+    finally:
+        gc.enable()

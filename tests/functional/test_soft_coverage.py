@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 
 from monai_coat.functional import foreground_sketch, soft_true_positive_rate, true_positive_rate
-from tests.functional.strategies import batches
+from tests.functional.strategies import batches, shuffled
 
 
 def test_soft_rate_by_hand():
@@ -68,12 +68,9 @@ def test_a_sketch_is_at_most_one_cell_off(rng, points, temperature):
 @settings(deadline=None)
 @given(batches(), st.integers(0, 2**31))
 def test_order_of_images_classes_and_pixels_plays_no_part(batch, seed):
-    scores, labels = (torch.from_numpy(array).flatten(2) for array in batch)
-    generator = torch.Generator().manual_seed(seed)
-    i, c, j = (torch.randperm(size, generator=generator) for size in scores.shape)
-    soft = soft_true_positive_rate(scores, labels, 0.5)
-    moved = soft_true_positive_rate(scores[i][:, c][:, :, j], labels[i][:, c][:, :, j], 0.5)
-    torch.testing.assert_close(moved, soft[i][:, c], equal_nan=True, atol=1e-6, rtol=0)
+    pair, moved, reorder = shuffled(*map(torch.from_numpy, batch), seed)
+    soft, moved_soft = soft_true_positive_rate(*pair, 0.5), soft_true_positive_rate(*moved, 0.5)
+    torch.testing.assert_close(moved_soft, reorder(soft), equal_nan=True, atol=1e-6, rtol=0)
 
 
 @settings(deadline=None)
