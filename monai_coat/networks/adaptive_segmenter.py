@@ -34,10 +34,11 @@ class AdaptiveSegmenter(nn.Module):
         scorer: module that maps image and probabilities to scores; by default the probabilities themselves.
         num_classes: foreground classes, the channels of the scores.
         activation: one of :class:`ProbabilityActivation`, applied to the segmenter's output.
-        logit_temperature: positive number that the segmenter's output is divided by before the activation. It changes
-            no order of pixels within an image, hence nothing for one threshold for all. But where a network is so sure
-            that probabilities crowd at 0 and 1, thresholds of different images are only told apart after they have been
-            spread: 4 to 10 is usual. It is kept with the weights.
+        logit_temperature: positive number that the segmenter's output is divided by before the activation. Where a
+            network is so sure that probabilities crowd at 0 and 1, thresholds of different images can only be told
+            apart after these have been spread; the polyp bundle uses 8. With a sigmoid, or a softmax of two channels,
+            it changes no order of pixels, hence nothing for one threshold for all images; with a softmax of more it
+            does. It is kept with the weights.
 
     Raises:
         ValueError: if ``activation`` is unknown, ``logit_temperature`` is not positive, or it is not 1 where the
