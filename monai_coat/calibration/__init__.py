@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from monai_coat.calibration.aa_crc import exact_thresholds, fit_linear_thresholds, linear_threshold_risk
 from monai_coat.calibration.artifact import check_calibration_fits, load_calibration, save_calibration
 from monai_coat.calibration.control import calibrate, calibrate_maps
 from monai_coat.calibration.distributed import gather_objects, gather_statistic
@@ -17,9 +18,12 @@ __all__ = [
     "calibrate",
     "calibrate_maps",
     "check_calibration_fits",
+    "exact_thresholds",
     "fingerprint",
+    "fit_linear_thresholds",
     "gather_objects",
     "gather_statistic",
+    "linear_threshold_risk",
     "load_calibration",
     "save_calibration",
 ]

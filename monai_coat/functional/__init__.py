@@ -6,22 +6,39 @@ from __future__ import annotations
 
 from monai_coat.functional.coverage import coverage_gap, true_positive_rate
 from monai_coat.functional.difficulty import uncertain_share
+from monai_coat.functional.expected_gap import (
+    GapPrices,
+    coverage_curves,
+    gap_prices,
+    least_expected_gap,
+    precision_curves,
+    precision_of_one_threshold,
+)
 from monai_coat.functional.foreground import foreground_scores
 from monai_coat.functional.levels import allowed_misses, exact_level, images_needed, target_coverage
+from monai_coat.functional.scores import expected_coverage_scores, logit_scores
 from monai_coat.functional.set_size import precision, set_fraction, stretch
 from monai_coat.functional.sketches import foreground_sketch
 from monai_coat.functional.soft_coverage import soft_true_positive_rate
 from monai_coat.functional.thresholds import ideal_threshold
 
 __all__ = [
+    "GapPrices",
     "allowed_misses",
+    "coverage_curves",
     "coverage_gap",
     "exact_level",
+    "expected_coverage_scores",
     "foreground_scores",
     "foreground_sketch",
+    "gap_prices",
     "ideal_threshold",
     "images_needed",
+    "least_expected_gap",
+    "logit_scores",
     "precision",
+    "precision_curves",
+    "precision_of_one_threshold",
     "set_fraction",
     "soft_true_positive_rate",
     "stretch",

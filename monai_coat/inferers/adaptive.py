@@ -51,7 +51,7 @@ class AdaptiveInferer(Inferer):
             # A sliding window may keep image and map of a volume on another device than the network's.
             image, maps = inputs.float().to(device), probs.to(device)
             scores: Tensor = network.scorer(image, maps).to(probs.device)
-        if isinstance(scores, MetaTensor) and bool(network.calibrated):
+        if isinstance(scores, MetaTensor) and bool(network.calibrated) and hasattr(network.scorer, "shifted"):
             # A dictionary of its own: a batch shares the images' with everything made from them.
             scores.meta = {**scores.meta, "calibrated_threshold": network.thresholds(image, maps)}
         return scores

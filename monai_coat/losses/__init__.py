@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from monai_coat.losses.soft_tpr import SoftTPRLoss
+from monai_coat.losses.threshold_pinball import ThresholdPinballLoss
 from monai_coat.losses.threshold_regression import ThresholdRegressionLoss
 
-__all__ = ["SoftTPRLoss", "ThresholdRegressionLoss"]
+__all__ = ["SoftTPRLoss", "ThresholdPinballLoss", "ThresholdRegressionLoss"]

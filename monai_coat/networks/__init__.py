@@ -5,18 +5,41 @@
 from __future__ import annotations
 
 from monai_coat.networks.adaptive_segmenter import AdaptiveSegmenter, ProbabilityActivation, unwrap_adaptive_segmenter
+from monai_coat.networks.boundary_scorer import BoundaryDistanceScorer
+from monai_coat.networks.deeplab import DeepLabV3Plus
+from monai_coat.networks.expected_coverage_scorer import ExpectedCoverageScorer, IsotonicCalibration
+from monai_coat.networks.expected_gap import ExpectedGapPredictor
+from monai_coat.networks.linear_threshold import LinearThresholdPredictor
 from monai_coat.networks.map_summaries import MapSummaries
-from monai_coat.networks.scorers import MarginScorer, ProbabilityScorer
+from monai_coat.networks.pspnet import PSPNet
+from monai_coat.networks.residual_encoder import EncoderDepth, ResidualEncoder
+from monai_coat.networks.risk_scorer import PredictedRiskScorer
+from monai_coat.networks.scorers import MarginScorer, ProbabilityScorer, ScoreSpace
+from monai_coat.networks.sinet import SINet
+from monai_coat.networks.stratified_scorer import StratifiedScorer
 from monai_coat.networks.threshold_predictor import PredictorBackbone, ThresholdPredictor
 from monai_coat.networks.weights import load_weights, save_weights
 
 __all__ = [
     "AdaptiveSegmenter",
+    "BoundaryDistanceScorer",
+    "DeepLabV3Plus",
+    "EncoderDepth",
+    "ExpectedCoverageScorer",
+    "ExpectedGapPredictor",
+    "IsotonicCalibration",
+    "LinearThresholdPredictor",
     "MapSummaries",
     "MarginScorer",
+    "PSPNet",
+    "PredictedRiskScorer",
     "PredictorBackbone",
     "ProbabilityActivation",
     "ProbabilityScorer",
+    "ResidualEncoder",
+    "SINet",
+    "ScoreSpace",
+    "StratifiedScorer",
     "ThresholdPredictor",
     "load_weights",
     "save_weights",

@@ -155,7 +155,10 @@ class AdaptiveSegmenter(nn.Module):
 
     @torch.jit.unused
     def thresholds(self, image: Tensor, probs: Tensor | None = None) -> Tensor:
-        """Each image's calibrated threshold ``clip(predicted threshold + cutoff, 0, 1)``, shape ``(B, C)``.
+        """Each image's calibrated threshold, shape ``(B, C)``: its predicted one shifted by the cutoff.
+
+        In the space "probability" that is ``clip(predicted threshold + cutoff, 0, 1)``; the set is where the
+        probability reaches it. See the scorer for other spaces.
 
         Args:
             image: images ``(B, channels, *spatial)``.
@@ -168,7 +171,13 @@ class AdaptiveSegmenter(nn.Module):
         probs = self.probabilities(image) if probs is None else probs
         with torch.autocast(image.device.type, enabled=False):
             thresholds: Tensor = self.scorer.thresholds(image.float(), probs)  # type: ignore[operator]
-        return (thresholds + cutoff).clamp(0, 1)
+        if not hasattr(self.scorer, "shifted"):
+            raise TypeError(
+                f"scorer must cut the probability map, got {type(self.scorer).__name__}, whose sets have no threshold "
+                "in it; use prediction_set."
+            )
+        shifted: Tensor = self.scorer.shifted(thresholds, cutoff)  # type: ignore[operator]
+        return shifted
 
     def _cutoff(self) -> Tensor:
         if not bool(self.calibrated):

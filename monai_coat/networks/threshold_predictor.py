@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from monai.data import MetaTensor
 from monai.networks.nets import Regressor, resnet
@@ -109,7 +111,34 @@ class ThresholdPredictor(nn.Module):
             return torch.sigmoid(self.head(torch.cat(features, 1)).float())
         summaries = self.summaries(probs.float())
         features.append(summaries)
-        return torch.sigmoid(self.anchor(summaries).float() + self.head(torch.cat(features, 1)).float())
+        return self._of_features(summaries, torch.cat(features, 1))
+
+    @torch.jit.unused
+    def of_summaries(self, summaries: Tensor) -> Tensor:
+        """Thresholds from :class:`MapSummaries` that are at hand, of a predictor that reads nothing else."""
+        if self.has_backbone:
+            raise ValueError("backbone must be 'none' for thresholds from summaries alone; call the predictor itself.")
+        return self._of_features(summaries, summaries)
+
+    def _of_features(self, summaries: Tensor, features: Tensor) -> Tensor:
+        return torch.sigmoid(self.anchor(summaries).float() + self.head(features).float())
+
+    @torch.jit.unused
+    def start_at(self, threshold: float) -> ThresholdPredictor:
+        """Let training begin from one threshold for all images, in (0, 1), in place of one that follows the map.
+
+        For thresholds that are shares of the expected coverage (:class:`~monai_coat.networks.ScoreSpace`), which follow
+        the map by themselves: ``alpha`` is a good start.
+        """
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold must be in (0, 1), got {threshold}; alpha is a good start.")
+        start = math.log(threshold / (1 - threshold))
+        if isinstance(self.anchor, nn.Linear):
+            nn.init.zeros_(self.anchor.weight)
+            nn.init.constant_(self.anchor.bias, start)
+        else:
+            nn.init.constant_(self.head[-1].bias, start)  # type: ignore[arg-type]
+        return self
 
     def _resized(self, maps: Tensor) -> Tensor:
         return nn.functional.interpolate(maps, self.input_size, mode=self.mode, align_corners=False)

@@ -1,0 +1,184 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Coverage and precision as functions of the threshold, and the threshold with the least expected coverage gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from monai_coat.functional.foreground import foreground_scores
+from monai_coat.functional.levels import target_coverage
+
+__all__ = [
+    "GapPrices",
+    "coverage_curves",
+    "gap_prices",
+    "least_expected_gap",
+    "precision_curves",
+    "precision_of_one_threshold",
+]
+
+
+def coverage_curves(sketches: Tensor, thresholds: Tensor) -> Tensor:
+    r"""The true positive rate of images at each of many thresholds.
+
+    .. math:: C_i(\tau) = \frac{|\{j \in Y_i : p_{ij} \ge \tau\}|}{|Y_i|}
+
+    Args:
+        sketches: ascending foreground scores ``(..., K)``, such as :func:`~monai_coat.functional.foreground_sketch`
+            makes; NaN for an image without foreground.
+        thresholds: ``(G,)``, in the unit of the scores.
+
+    Returns:
+        Curves ``(..., G)``, non-increasing in the threshold; NaN where the sketch is.
+
+    Raises:
+        ValueError: if ``thresholds`` is not one-dimensional.
+
+    Example:
+        >>> coverage_curves(torch.tensor([[0.2, 0.4, 0.6, 0.8]]), torch.tensor([0.0, 0.5, 0.8]))
+        tensor([[1.0000, 0.5000, 0.2500]])
+    """
+    if thresholds.dim() != 1:
+        raise ValueError(f"thresholds must have one dimension, got shape {tuple(thresholds.shape)}.")
+    below = torch.searchsorted(sketches.contiguous(), thresholds.expand(*sketches.shape[:-1], -1).contiguous())
+    curves = 1 - below.to(sketches.dtype) / sketches.shape[-1]
+    return curves.masked_fill(torch.isnan(sketches[..., :1]), torch.nan)
+
+
+def precision_curves(probs: Tensor, labels: Tensor, thresholds: Tensor) -> Tensor:
+    r"""The precision of images at each of many thresholds.
+
+    Args:
+        probs: score maps ``(B, C, *spatial)``.
+        labels: reference masks of the same shape, bool or {0, 1}.
+        thresholds: ``(G,)``, in the unit of the scores.
+
+    Returns:
+        Shares of :math:`\{j : p_j \ge \tau\}` that are foreground, ``(B, C, G)`` in float32: 1 where the set is empty,
+        which raises no false alarm.
+
+    Raises:
+        TypeError: if ``probs`` is not floating point.
+        ValueError: if shapes differ, scores are not finite, or labels hold anything but 0 and 1.
+
+    Example:
+        >>> precision_curves(torch.tensor([[[0.2, 0.4, 0.6]]]), torch.tensor([[[0, 1, 1]]]), torch.tensor([0.0, 0.3]))
+        tensor([[[0.6667, 1.0000]]])
+    """
+    values, shape = foreground_scores(probs, labels)
+    every = probs.reshape(len(values), -1).sort(-1).values
+    rows = []
+    for foreground, each in zip(values, every, strict=True):
+        hits = foreground.numel() - torch.searchsorted(foreground.sort().values, thresholds)
+        inside = each.numel() - torch.searchsorted(each, thresholds)
+        rows.append(torch.where(inside > 0, hits / inside.clamp(min=1), 1.0))
+    return torch.stack(rows).reshape(*shape, -1)
+
+
+@dataclass(frozen=True)
+class GapPrices:
+    r"""What coverage costs and precision earns when a threshold is chosen on expected curves.
+
+    Attributes:
+        coverage: :math:`\lambda`, on the expected coverage.
+        precision: :math:`\mu \ge 0`, on the expected precision.
+    """
+
+    coverage: float
+    precision: float
+
+
+def least_expected_gap(curves: Tensor, prices: Tensor) -> Tensor:
+    r"""Index of the threshold with the least expected gap, after prices.
+
+    .. math:: \hat k = \arg\min_k\; \hat G_k + \lambda\, \hat C_k - \mu\, \hat P_k
+
+    with :math:`\hat G_k` the expected distance of coverage from its target at threshold k, :math:`\hat C_k` the
+    expected coverage and :math:`\hat P_k` the expected precision. A hopeless image loses up to :math:`1 - \alpha` below
+    the target and at most :math:`\alpha` above it, so that the least gap alone covers too much: :math:`\lambda` brings
+    the mean back where it matters least. :math:`\mu` says how much gap a cleaner set is worth.
+
+    Args:
+        curves: expected gap, coverage and precision ``(B, 3, C, G)``.
+        prices: :math:`\lambda` and :math:`\mu`, ``(2, C)``.
+
+    Returns:
+        Indices ``(B, C)``; the first of equals.
+
+    Example:
+        >>> curves = torch.tensor([[[[0.10, 0.05, 0.06]], [[1.0, 0.95, 0.85]], [[0.2, 0.5, 0.9]]]])
+        >>> [int(least_expected_gap(curves, torch.tensor([[price], [0.0]]))) for price in (0.0, 0.2)]
+        [1, 2]
+    """
+    total = curves[:, 0] + prices[0].unsqueeze(-1) * curves[:, 1] - prices[1].unsqueeze(-1) * curves[:, 2]
+    return total.argmin(-1)
+
+
+def gap_prices(expected: Tensor, observed: Tensor, alpha: float, floor: float | None) -> GapPrices:
+    r"""The prices at which chosen thresholds have the target coverage, and at least a wanted precision, on average.
+
+    Args:
+        expected: expected gap, coverage and precision ``(N, 3, G)`` of N images, by a model that has not seen them.
+        observed: their true curves, of the same shape.
+        alpha: tolerated mean false negative rate, in (0, 1).
+        floor: mean precision that is wanted, or None to ask for none. Where no price up to 4 reaches it, the price
+            is 4.
+
+    Returns:
+        The prices, by bisection: the mean coverage falls with the first, and the second is the smallest that does.
+
+    Example:
+        >>> coverage = torch.tensor([[1.0, 0.9, 0.5], [1.0, 0.8, 0.6]])
+        >>> curves = torch.stack([(coverage - 0.9).abs(), coverage, 1 - coverage / 2], 1)
+        >>> gap_prices(curves, curves, alpha=0.1, floor=None).precision
+        0.0
+    """
+
+    def balanced(precision: float) -> tuple[float, float]:
+        """Price on coverage that meets the target beside a price on precision, and the mean precision there."""
+        low, high = -8.0, 8.0
+        for _ in range(24):
+            middle = (low + high) / 2
+            low, high = (middle, high) if _mean(1, middle, precision) > target else (low, middle)
+        return low, _mean(2, low, precision)
+
+    def _mean(curve: int, coverage: float, precision: float) -> float:
+        prices = expected.new_tensor([[coverage], [precision]])
+        chosen = least_expected_gap(expected[:, :, None], prices)
+        return float(observed[:, curve].gather(1, chosen).mean())
+
+    target = target_coverage(alpha)
+    if floor is None or balanced(0.0)[1] >= floor:
+        return GapPrices(balanced(0.0)[0], 0.0)
+    low, high = 0.0, 4.0
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (low, middle) if balanced(middle)[1] >= floor else (middle, high)
+    return GapPrices(balanced(high)[0], high)
+
+
+def precision_of_one_threshold(observed: Tensor, alpha: float) -> float:
+    """Mean precision of the one threshold for all images that has the target coverage on average.
+
+    Args:
+        observed: true gap, coverage and precision curves ``(N, 3, G)`` over ascending thresholds.
+        alpha: tolerated mean false negative rate, in (0, 1).
+
+    Returns:
+        The precision, interpolated between the two thresholds around the target.
+
+    Example:
+        >>> coverage, precision = torch.tensor([[1.0, 0.8]]), torch.tensor([[0.2, 0.6]])
+        >>> round(precision_of_one_threshold(torch.stack([coverage, coverage, precision], 1), alpha=0.1), 4)
+        0.4
+    """
+    coverage, precision = observed[:, 1].mean(0), observed[:, 2].mean(0)
+    last = max(int((coverage >= target_coverage(alpha)).sum()) - 1, 0)
+    after = min(last + 1, len(coverage) - 1)
+    drop = float(coverage[last] - coverage[after])
+    weight = (float(coverage[last]) - target_coverage(alpha)) / drop if drop > 0 else 0.0
+    return float(precision[last]) * (1 - weight) + float(precision[after]) * weight

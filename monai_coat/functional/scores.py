@@ -1,0 +1,64 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Score maps made of a probability map alone: other rulers along which the same order of pixels is cut."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["expected_coverage_scores", "logit_scores"]
+
+
+def logit_scores(probs: Tensor, eps: float = 1e-6) -> Tensor:
+    r"""Log odds, :math:`\ln\frac{p}{1 - p}`, of probabilities that are first clipped to ``[eps, 1 - eps]``.
+
+    Probabilities that crowd at 0 and 1 are spread, so that a threshold has room between them. Pixels that the clip
+    makes equal are ties, and cut together.
+
+    Args:
+        probs: probability maps in [0, 1], any shape.
+        eps: positive; 1e-6 bounds the scores by 13.8.
+
+    Returns:
+        Scores in float32 of the shape of ``probs``, monotone in the probability.
+
+    Example:
+        >>> logit_scores(torch.tensor([0.0, 0.5, 0.9]))
+        tensor([-13.8155,   0.0000,   2.1972])
+    """
+    # In float64, for one minus 1e-6 is not a float32 number.
+    return torch.logit(probs.double(), eps).float()
+
+
+def expected_coverage_scores(probs: Tensor) -> Tensor:
+    r"""The share of a map's probability mass that is not yet taken when a pixel is reached from the top.
+
+    .. math:: s_j = 1 - \frac{\sum_{k : p_k > p_j} p_k}{\sum_k p_k}
+
+    over the pixels of one image and class. Equal probabilities have equal scores, the largest has 1, and the order of
+    pixels is kept. Were the probabilities calibrated, the mass of a set would be the foreground it holds on average:
+    :math:`\{s \ge c\}` is the smallest set, in whole levels of equal probability, with more than :math:`1 - c` of it.
+
+    Args:
+        probs: probability maps ``(B, C, *spatial)`` in [0, 1].
+
+    Returns:
+        Scores in [0, 1] in float32, of the same shape and without gradient; 1 everywhere on a map of zeros, which says
+        nothing about where to begin.
+
+    Example:
+        >>> expected_coverage_scores(torch.tensor([[[0.5, 0.25, 0.25, 0.0]]]))
+        tensor([[[1.0000, 0.5000, 0.5000, 0.0000]]])
+
+    Source:
+        CRA (2025), thresholds by shares of the map's mass; there in steps of one pixel.
+    """
+    # Sums of many small numbers, and their differences, decide the order: in float64.
+    values = probs.detach().double().flatten(2)
+    ascending = torch.sort(values, dim=-1).values
+    mass = torch.cumsum(ascending, -1)
+    last_equal = torch.searchsorted(ascending, values, right=True) - 1
+    left = torch.gather(mass, -1, last_equal) / mass[:, :, -1:]
+    # Zero by zero is a map without mass.
+    return torch.nan_to_num(left, nan=1.0).float().reshape(probs.shape)

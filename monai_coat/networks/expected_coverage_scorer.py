@@ -1,0 +1,103 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""CRA's scorer, and a calibration of the probabilities that it takes at their word."""
+
+from __future__ import annotations
+
+import torch
+from monai.utils.module import optional_import
+from torch import Tensor, nn
+
+from monai_coat.functional import expected_coverage_scores
+from monai_coat.functional._checks import check_forms
+
+__all__ = ["ExpectedCoverageScorer", "IsotonicCalibration"]
+
+isotonic, has_isotonic = optional_import("sklearn.isotonic")
+
+
+class ExpectedCoverageScorer(nn.Module):
+    """The score is the share of the map's probability mass not yet taken, as in CRA: one expected coverage for all.
+
+    Args:
+        calibrator: module applied to the probabilities first, such as a fitted :class:`IsotonicCalibration`.
+
+    Example:
+        >>> ExpectedCoverageScorer()(torch.rand(1, 3, 2, 2), torch.tensor([[[[0.5, 0.25], [0.25, 0.0]]]])).flatten()
+        tensor([1.0000, 0.5000, 0.5000, 0.0000])
+
+    Source:
+        CRA (2025); pixels of equal probability share a score here.
+    """
+
+    def __init__(self, calibrator: nn.Module | None = None) -> None:
+        super().__init__()
+        self.calibrator = calibrator if calibrator is not None else nn.Identity()
+
+    def forward(self, image: Tensor, probs: Tensor) -> Tensor:
+        """Scores ``(B, C, *spatial)`` in [0, 1]."""
+        calibrated: Tensor = self.calibrator(probs.float())
+        return expected_coverage_scores(calibrated)
+
+    def thresholds(self, image: Tensor, probs: Tensor) -> Tensor:
+        """Zeros ``(B, C)``: the scores themselves adapt to the image."""
+        return torch.zeros(probs.shape[:2], device=probs.device)
+
+
+class IsotonicCalibration(nn.Module):
+    """A monotone map of probabilities to the share of foreground among pixels that have them.
+
+    A regression on bins that are even in the log odds; every image weighs the same, whatever its size. A slight slope
+    is mixed in, so that no two pixels become equal that were not. One map serves all classes.
+
+    Args:
+        bins: number of bins.
+
+    Raises:
+        OptionalImportError: when fitted without scikit-learn, which the extra ``methods`` installs.
+        RuntimeError: when called before it was fitted.
+
+    Example:
+        >>> probs = torch.rand(8, 1, 32, 32)
+        >>> calibration = IsotonicCalibration().fit(probs, torch.rand(8, 1, 32, 32) < probs**2)
+        >>> bool((calibration(torch.tensor([0.5])) - 0.25).abs() < 0.1)
+        True
+    """
+
+    reach = 14.0
+    slope = 1e-3
+
+    def __init__(self, bins: int = 512) -> None:
+        super().__init__()
+        self.values = nn.Buffer(torch.full((bins + 1,), torch.nan))
+
+    def forward(self, probs: Tensor) -> Tensor:
+        """Calibrated probabilities of the shape of ``probs``."""
+        if not torch.jit.is_scripting():  # noqa: SIM102
+            if bool(torch.isnan(self.values[0])):
+                raise RuntimeError("calibration must be fitted before it is used; call fit, or load fitted weights.")
+        place = self._place(probs)
+        left = place.floor().long().clamp(max=len(self.values) - 2)
+        return torch.lerp(self.values[left], self.values[left + 1], (place - left).float())
+
+    def _place(self, probs: Tensor) -> Tensor:
+        """Position among the knots."""
+        odds = torch.logit(probs.double(), 1e-6).clamp(-14.0, 14.0)
+        return (odds + 14.0) / 28.0 * (len(self.values) - 1)
+
+    @torch.jit.unused
+    def fit(self, probs: Tensor, labels: Tensor) -> IsotonicCalibration:
+        """Fit to probability maps ``(B, C, *spatial)`` and masks of images that no calibration will use."""
+        check_forms(probs, labels)
+        knots = len(self.values)
+        images, share = probs.shape[0] * probs.shape[1], 1.0 / probs[0, 0].numel()
+        bins = self._place(probs).round().long().flatten()
+        weight = torch.bincount(bins, minlength=knots).double() * share / images
+        foreground = torch.bincount(bins, labels.flatten().double(), minlength=knots) * share / images
+        has = weight > 0
+        regression = isotonic.IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+        steps = torch.arange(knots)
+        regression.fit(steps[has].numpy(), (foreground[has] / weight[has]).numpy(), sample_weight=weight[has].numpy())
+        fitted = torch.from_numpy(regression.predict(steps.numpy())).float()
+        self.values.copy_((1 - self.slope) * fitted + self.slope * steps / (knots - 1))
+        return self
