@@ -5,14 +5,19 @@
 from __future__ import annotations
 
 import argparse
+import json
+import logging
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from monai.bundle import ConfigParser
 
-__all__ = ["STEPS", "export_bundle", "main"]
+from monai_coat.benchmark import load_protocol, protocol_of_folder, write_benchmark
+
+__all__ = ["STEPS", "export_bundle", "main", "step_configs"]
 
 STEPS = {
     "segmenter": ("common", "training", "segmenter"),
@@ -24,11 +29,38 @@ STEPS = {
 """Overlays of each step of a bundle of this package, first to last."""
 
 
+def step_configs(bundle: Path, step: str) -> list[Path]:
+    """Configs of a step of a bundle, first to last.
+
+    A bundle that is a variant of another names it in its metadata, ``"base": "../polyp_coat"``; its own configs, which
+    say what differs, go over those of the base in every step.
+
+    Args:
+        bundle: folder of the bundle.
+        step: one of :data:`STEPS`.
+
+    Returns:
+        The files.
+
+    Raises:
+        FileNotFoundError: if one of them is missing.
+    """
+    configs, base = bundle / "configs", _metadata(bundle).get("base")
+    home = bundle / base / "configs" if base else configs
+    files = [home / f"{name}.json" for name in STEPS[step]]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        wrong = f"source must hold configs/{missing[0].name}, got {home.parent}"
+        raise FileNotFoundError(f"{wrong}; {'correct base in its metadata' if base else 'name a bundle folder'}.")
+    own = sorted(configs.glob("*.json")) if base else []
+    return files + [file for file in own if file.name != "metadata.json"]
+
+
 def export_bundle(source: Path, target: Path) -> list[Path]:
     """Copy a bundle with each step's overlays merged into one self-contained config, as MONAI Label reads it.
 
     Args:
-        source: bundle with overlays in ``configs``.
+        source: bundle with overlays in ``configs``, or with a base that has them.
         target: folder to make; it must not exist.
 
     Returns:
@@ -38,22 +70,31 @@ def export_bundle(source: Path, target: Path) -> list[Path]:
         FileNotFoundError: if an overlay is missing.
         FileExistsError: if ``target`` exists.
     """
-    needed = sorted({name for overlays in STEPS.values() for name in overlays})
-    missing = [name for name in needed if not (source / "configs" / f"{name}.json").is_file()]
-    if missing:
-        raise FileNotFoundError(f"source must hold configs/{missing[0]}.json, got {source}; name a bundle's folder.")
+    steps, metadata = {step: step_configs(source, step) for step in STEPS}, _metadata(source)
     if target.exists():
         raise FileExistsError(f"target must not exist, got {target}; remove it or name another.")
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("output", "*.ckpt", "__pycache__"))
-    for name in set(needed) - set(STEPS):
-        (target / "configs" / f"{name}.json").unlink()
+    base = metadata.pop("base", None)
+    if base:  # what the steps share beside overlays: logging, several processes
+        shutil.copytree(source / base / "configs", target / "configs")
+    ignored = shutil.ignore_patterns("output", "*.ckpt", "__pycache__")
+    shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
+    if base:
+        (target / "configs" / "metadata.json").write_text(json.dumps(metadata, indent=4) + "\n", encoding="utf-8")
+    for name in {file.name for files in steps.values() for file in files}:
+        (target / "configs" / name).unlink()
     written = []
-    for step, overlays in STEPS.items():
+    for step, files in steps.items():
         parser = ConfigParser()
-        parser.read_config([source / "configs" / f"{name}.json" for name in overlays])
+        parser.read_config(files)
         written.append(target / "configs" / f"{step}.json")
         ConfigParser.export_config_file(parser.get(), str(written[-1]), fmt="json", indent=4)
     return written
+
+
+def _metadata(bundle: Path) -> dict[str, Any]:
+    """The bundle's metadata, or nothing if it has none."""
+    path = bundle / "configs" / "metadata.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,10 +104,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export = commands.add_parser("export-bundle", help="write a self-contained copy of a bundle")
     export.add_argument("source", type=Path, help="folder of the bundle")
     export.add_argument("target", type=Path, help="folder to make")
+    export.set_defaults(run=lambda options: export_bundle(options.source, options.target))
+    _add_benchmark(commands)
     options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
-        written = export_bundle(options.source, options.target)
-    except OSError as error:
+        written = options.run(options)
+    except (OSError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     sys.stdout.writelines(f"{path}\n" for path in written)
     return 0
+
+
+def _add_benchmark(commands: Any) -> None:
+    command = commands.add_parser("benchmark", help="compare all methods; a run that was stopped goes on")
+    command.add_argument("--protocol", help="JSON file, or paper (the default), predictions, study or quick")
+    command.add_argument("--quick", action="store_true", help="the protocol quick: two minutes, on generated images")
+    command.add_argument("--output", type=Path, default=Path("benchmark_output"), help="folder for everything")
+    command.add_argument("--probs", type=Path, help="folder of your own probability maps, to compare methods on them")
+    command.add_argument("--labels", type=Path, help="folder of the masks that go with them")
+    command.add_argument("--images", type=Path, help="folder of the images, if a method is to see them")
+    command.set_defaults(run=_benchmark)
+
+
+def _benchmark(options: argparse.Namespace) -> list[Path]:
+    own = options.probs or options.labels
+    protocol = load_protocol("quick" if options.quick else options.protocol or ("predictions" if own else "paper"))
+    if own:
+        protocol = protocol_of_folder(protocol, options.probs, options.labels, options.images)
+    return write_benchmark(protocol, options.output)

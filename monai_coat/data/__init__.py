@@ -5,21 +5,31 @@
 from __future__ import annotations
 
 from monai_coat.data.datasets import check_readable, data_directory, folder_datalist, load_datalist
+from monai_coat.data.duplicates import drop_duplicates, group_duplicates, perceptual_hash
 from monai_coat.data.groups import split_by_group
+from monai_coat.data.layout_reader import download_dataset, read_layout
 from monai_coat.data.partition import Partition, PartitionBy, partition
+from monai_coat.data.public_layouts import LAYOUTS, Layout
 from monai_coat.data.saved_partition import open_partition
 from monai_coat.data.synthetic import synthetic_images, synthetic_maps
 from monai_coat.data.synthetic_dataset import write_synthetic_dataset
 
 __all__ = [
+    "LAYOUTS",
+    "Layout",
     "Partition",
     "PartitionBy",
     "check_readable",
     "data_directory",
+    "download_dataset",
+    "drop_duplicates",
     "folder_datalist",
+    "group_duplicates",
     "load_datalist",
     "open_partition",
     "partition",
+    "perceptual_hash",
+    "read_layout",
     "split_by_group",
     "synthetic_images",
     "synthetic_maps",

@@ -116,13 +116,13 @@ def folder_datalist(
         >>> [s["id"] for s in folder_datalist(root / "synthetic/images", root / "synthetic/masks")]
         ['synthetic_0000', 'synthetic_0001']
     """
-    image_files = _files_by_stem(images, "images")
+    image_files = files_by_stem(images, "images")
     samples = [{"id": stem, "image": str(path), "group": stem} for stem, path in image_files.items()]
     if labels is None:
         return samples
     if Path(images).resolve() == Path(labels).resolve():
         raise ValueError(f"labels must be another folder than images, got {labels} for both; keep masks apart.")
-    label_files = _files_by_stem(labels, "labels")
+    label_files = files_by_stem(labels, "labels")
     _check_counterparts("labels", image_files, label_files, Path(labels))
     _check_counterparts("images", label_files, image_files, Path(images))
     return [{**sample, "label": str(label_files[sample["id"]])} for sample in samples]
@@ -201,7 +201,7 @@ def _check_files_exist(samples: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def _files_by_stem(folder: str | os.PathLike[str], name: str) -> dict[str, Path]:
+def files_by_stem(folder: str | os.PathLike[str], name: str) -> dict[str, Path]:
     """Image files of a folder by name without ending, sorted."""
     path = Path(folder).absolute()
     if not path.is_dir():

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
+from monai_coat.data._atomic import replacing
 from monai_coat.metrics import ImageRecord
-from monai_coat.report._atomic import replacing
 
 __all__ = ["ImageRecord", "load_records", "save_records", "trivial_records"]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from monai_coat.data._atomic import replacing
 from monai_coat.functional import target_coverage
-from monai_coat.report._atomic import replacing
 from monai_coat.report.records import ImageRecord, check_same_images, trivial_records, with_foreground
 
 __all__ = ["MethodSummary", "comparison_table", "save_table", "summarize", "to_csv", "to_markdown"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigWorkflow
 
-from monai_coat.cli import STEPS
+from monai_coat.cli import step_configs
 from monai_coat.data import write_synthetic_dataset
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "polyp_coat"
@@ -21,11 +21,12 @@ class BundleRun:
     """A folder of data and results, and the means to run a step of the bundle in it."""
 
     folder: Path
+    bundle: Path = BUNDLE
 
     def overrides(self, **more: object) -> dict[str, object]:
         """Settings that make every step small."""
         small = {
-            "bundle_root": str(BUNDLE),
+            "bundle_root": str(self.bundle),
             "dataset_dir": str(self.folder / "data"),
             "model_dir": str(self.folder / "models"),
             "output_dir": str(self.folder / "output"),
@@ -39,11 +40,10 @@ class BundleRun:
     def workflow(self, step: str, **more: object) -> ConfigWorkflow:
         """One step as MONAI's own workflow."""
         kind = "train" if step in ("segmenter", "train") else "infer"
-        files = [str(BUNDLE / "configs" / f"{name}.json") for name in STEPS[step]]
         settings = self.overrides(**({"max_epochs": 2, "val_interval": 2} if kind == "train" else {}) | more)
         return ConfigWorkflow(
-            config_file=files,
-            meta_file=str(BUNDLE / "configs" / "metadata.json"),
+            config_file=[str(file) for file in step_configs(self.bundle, step)],
+            meta_file=str(self.bundle / "configs" / "metadata.json"),
             logging_file=False,
             workflow_type=kind,
             **settings,

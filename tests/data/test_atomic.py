@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from monai_coat.report._atomic import replacing
+from monai_coat.data._atomic import replacing
 
 
 def test_the_file_appears_whole_in_a_folder_that_is_made(tmp_path):

@@ -1,0 +1,26 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The comparison of all methods: a protocol as data, cells that are never run twice, tables and figures."""
+
+from __future__ import annotations
+
+from monai_coat.benchmark.cells import read_cells, run_benchmark
+from monai_coat.benchmark.methods import FITS, Fitted
+from monai_coat.benchmark.protocol import Group, Protocol, load_protocol, protocol_of_folder
+from monai_coat.benchmark.report import write_benchmark
+from monai_coat.benchmark.tables import rows_of, to_latex, to_markdown
+
+__all__ = [
+    "FITS",
+    "Fitted",
+    "Group",
+    "Protocol",
+    "load_protocol",
+    "protocol_of_folder",
+    "read_cells",
+    "rows_of",
+    "run_benchmark",
+    "to_latex",
+    "to_markdown",
+    "write_benchmark",
+]

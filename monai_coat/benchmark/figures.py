@@ -1,0 +1,98 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Figures of a benchmark's results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.utils.module import optional_import
+
+from monai_coat.benchmark.maps import Maps
+from monai_coat.benchmark.tables import ENDS, Row
+from monai_coat.data._atomic import replacing
+
+__all__ = ["draw_coverage_curves", "draw_gap_against_size", "draw_image_coverage", "draw_losses"]
+
+plt, _ = optional_import("matplotlib.pyplot")
+
+Results = Sequence[Mapping[str, Any]]
+
+
+def draw_gap_against_size(rows: Sequence[Row], path: Path, highlighted: Sequence[str]) -> None:
+    """Coverage gap against median stretch, one panel per data set and level, means over networks."""
+    rows = [row for row in rows if row.method not in ENDS]
+    panels = list(dict.fromkeys((row.dataset, row.alpha) for row in rows))
+    figure, axes = _grid(len(panels), 2)
+    for axis, (dataset, alpha) in zip(axes, panels, strict=False):
+        chosen = [row for row in rows if (row.dataset, row.alpha) == (dataset, alpha)]
+        for method in dict.fromkeys(row.method for row in chosen):
+            points = [row for row in chosen if row.method == method]
+            size, gap = (np.mean([row.mean[name] for row in points]) for name in ("stretch_median", "coverage_gap"))
+            strong = method in highlighted
+            axis.scatter(size, gap, s=40 if strong else 18, color="C3" if strong else "C0")
+            axis.annotate(method, (size, gap), fontsize=6, xytext=(3, 2), textcoords="offset points")
+        axis.axhline(alpha, color="0.6", linewidth=0.8, linestyle=":")
+        axis.set(title=f"{dataset}, alpha {alpha:g}", xlabel="median |set| / |foreground|", ylabel="coverage gap")
+    _save(figure, path)
+
+
+def draw_losses(results: Results, path: Path, method: str) -> None:
+    """Training loss of one method, one panel per data set and level, one line per network."""
+    chosen = [result for result in results if result["method"] == method and result["losses"]]
+    panels = list(dict.fromkeys((result["dataset"], result["alpha"]) for result in chosen))
+    figure, axes = _grid(len(panels), 2)
+    for axis, panel in zip(axes, panels, strict=False):
+        for result in chosen:
+            if (result["dataset"], result["alpha"]) == panel:
+                axis.plot(range(1, len(result["losses"]) + 1), result["losses"], label=result["network"], linewidth=1)
+        axis.set(title=f"{panel[0]}, alpha {panel[1]:g}", xlabel="epoch", ylabel=f"{method} loss")
+        axis.legend(fontsize=6)
+    _save(figure, path)
+
+
+def draw_image_coverage(results: Results, path: Path, methods: Sequence[str]) -> None:
+    """Sorted coverage of the first split's test images, one panel per group, one line per method."""
+    groups = list(dict.fromkeys((r["dataset"], r["network"], r["alpha"]) for r in results))
+    figure, axes = _grid(len(groups), 4)
+    for axis, group in zip(axes, groups, strict=False):
+        for result in results:
+            if (result["dataset"], result["network"], result["alpha"]) == group and result["method"] in methods:
+                coverage = np.sort(result["coverage_of_first_split"])
+                axis.plot(np.linspace(0, 1, len(coverage)), coverage, label=result["method"], linewidth=1)
+        axis.axhline(1 - group[2], color="0.6", linewidth=0.8, linestyle=":")
+        axis.set(title=f"{group[0]}, {group[1]}, {group[2]:g}", xlabel="share of images", ylabel="coverage")
+        axis.set_ylim(0, 1.02)
+        axis.legend(fontsize=6)
+    _save(figure, path)
+
+
+def draw_coverage_curves(maps: Mapping[str, Maps], path: Path) -> None:
+    """Coverage against threshold: thin lines are images, the thick one is their mean; one panel per set of maps."""
+    figure, axes = _grid(len(maps), 2)
+    thresholds = np.linspace(0, 1, 201, dtype=np.float32)
+    for axis, (title, each) in zip(axes, maps.items(), strict=False):
+        foreground = each.sorted_probs.foreground
+        curves = np.stack([1 - np.searchsorted(f, thresholds) / len(f) for f in foreground])
+        axis.plot(thresholds, curves[:: max(len(curves) // 60, 1)].T, color="C0", linewidth=0.4, alpha=0.5)
+        axis.plot(thresholds, curves.mean(0), color="C3", linewidth=2)
+        axis.set(title=title, xlabel="threshold", ylabel="coverage")
+    _save(figure, path)
+
+
+def _grid(panels: int, columns: int) -> tuple[Any, Any]:
+    rows = -(-panels // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(16 / 3 * columns / 1.4, 3 * rows), squeeze=False)
+    for axis in axes.flat[panels:]:
+        axis.set_visible(False)
+    return figure, axes.flat
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.tight_layout()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+    plt.close(figure)

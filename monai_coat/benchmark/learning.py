@@ -1,0 +1,87 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""AT, COAT and their kin in seconds: a threshold predictor learns from summaries and foreground sketches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+from torch import Tensor, nn
+
+from monai_coat.benchmark.maps import Maps
+from monai_coat.functional import expected_coverage_scores, foreground_sketch, logit_scores
+from monai_coat.networks import MarginScorer, ScoreSpace, ThresholdPredictor
+
+__all__ = ["learn_thresholds"]
+
+BATCH = 64
+
+
+def learn_thresholds(
+    train: Maps,
+    alpha: float,
+    seed: int,
+    loss: Mapping[str, Any],
+    space: str = ScoreSpace.PROBABILITY,
+    epochs: int = 60,
+) -> tuple[MarginScorer, tuple[float, ...]]:
+    """Train a :class:`~monai_coat.networks.ThresholdPredictor` that reads summaries of the map.
+
+    The losses look at foreground scores alone, so that a sketch of each image's foreground stands for its map.
+
+    Args:
+        train: images that no calibration will use.
+        alpha: tolerated mean false negative rate.
+        seed: of weights and order.
+        loss: configuration of a loss of :mod:`monai_coat.losses` without ``alpha``; a ``temperature`` of "spread" is
+            set from the data, to half the median spread (interquartile range) of an image's foreground scores.
+        space: one of :class:`~monai_coat.networks.ScoreSpace`.
+        epochs: number of passes.
+
+    Returns:
+        The scorer, and the mean loss of each epoch.
+    """
+    torch.manual_seed(seed)
+    scorer = MarginScorer(ThresholdPredictor(2, 3, backbone="none"), space)
+    predictor: Any = scorer.predictor
+    if space == ScoreSpace.EXPECTED_COVERAGE:
+        predictor.start_at(alpha)
+    sketches = _sketches(train, space)
+    criterion = _loss(loss, alpha, sketches)
+    optimizer = torch.optim.AdamW(predictor.parameters(), 3e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * math.ceil(len(train) / BATCH))
+    losses = []
+    for _ in range(epochs):
+        total = 0.0
+        for rows in torch.randperm(len(train)).split(BATCH):
+            thresholds = predictor.of_summaries(train.summaries[rows])
+            if space == ScoreSpace.LOGIT:
+                thresholds = logit_scores(thresholds)
+            value = criterion(sketches[rows] - thresholds[..., None], None)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            schedule.step()
+            total += value.item() * len(rows)
+        losses.append(total / len(train))
+    return scorer.eval(), tuple(losses)
+
+
+def _sketches(train: Maps, space: str) -> Tensor:
+    if space == ScoreSpace.PROBABILITY:
+        return train.sketches
+    scores = logit_scores(train.probs) if space == ScoreSpace.LOGIT else expected_coverage_scores(train.probs)
+    return foreground_sketch(scores, train.label, train.sketches.shape[-1])
+
+
+def _loss(config: Mapping[str, Any], alpha: float, sketches: Tensor) -> nn.Module:
+    settings = dict(config)
+    if settings.get("temperature") == "spread":
+        quarter = sketches.shape[-1] // 4
+        settings["temperature"] = float((sketches[..., -quarter] - sketches[..., quarter]).median().clamp(min=1e-3)) / 2
+    loss: nn.Module = ConfigParser({**settings, "alpha": alpha}).get_parsed_content()
+    return loss

@@ -1,0 +1,53 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A whole benchmark: cells, then tables and figures of them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from monai_coat.benchmark.bench import Bench
+from monai_coat.benchmark.cells import read_cells, run_benchmark
+from monai_coat.benchmark.figures import (
+    draw_coverage_curves,
+    draw_gap_against_size,
+    draw_image_coverage,
+    draw_losses,
+)
+from monai_coat.benchmark.protocol import Protocol
+from monai_coat.benchmark.tables import summary_markdown, write_tables
+
+__all__ = ["write_benchmark"]
+
+logger = logging.getLogger(__name__)
+
+
+def write_benchmark(protocol: Protocol, folder: Path, only_report: bool = False) -> list[Path]:
+    """Run what is not done yet, and write tables and figures of everything that is.
+
+    Args:
+        protocol: what is compared.
+        folder: where everything is kept: ``cells`` (one JSON each), ``segmenters`` and ``images`` (which may be removed
+            to save space), ``tables.md``, ``gaps.tex`` and figures.
+        only_report: whether to leave alone what is not done.
+
+    Returns:
+        The files of the report.
+    """
+    results = read_cells(protocol, folder) if only_report else run_benchmark(protocol, folder)
+    rows = write_tables(results, protocol, folder)
+    written = [folder / "tables.md", folder / "gaps.tex"]
+    shown = [name for name in ("CRC", "COAT", protocol.default) if name in protocol.methods]
+    figures = {name: folder / f"{name}.png" for name in ("gap_against_size", "losses", "image_coverage", "curves")}
+    draw_gap_against_size(rows, figures["gap_against_size"], shown)
+    draw_image_coverage(results, figures["image_coverage"], shown)
+    with_losses = [name for name in protocol.methods if any(r["method"] == name and r["losses"] for r in results)]
+    if with_losses:
+        draw_losses(results, figures["losses"], "COAT" if "COAT" in with_losses else with_losses[0])
+    if not only_report:
+        bench, network = Bench(protocol, folder), next(iter(protocol.networks))
+        pools = {f"{name}, {network}": bench.rounds(name, network)[0].pool for name in protocol.datasets}
+        draw_coverage_curves(pools, figures["curves"])
+    logger.info("\n%s", summary_markdown(rows, protocol.default))
+    return written + [path for path in figures.values() if path.is_file()]
