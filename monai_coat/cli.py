@@ -7,21 +7,26 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
 
 from monai_coat.benchmark import load_protocol, protocol_of_folder, write_benchmark
+from monai_coat.calibration import save_calibration
+from monai_coat.data import calibrate_saved_maps, map_datalist
 
 __all__ = ["STEPS", "export_bundle", "main", "step_configs"]
 
 STEPS = {
     "segmenter": ("common", "training", "segmenter"),
     "train": ("common", "training", "train"),
+    "fit": ("common", "training", "train", "fit"),
     "calibrate": ("common", "calibrate"),
     "evaluate": ("common", "evaluate"),
     "inference": ("common", "inference"),
@@ -106,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export.add_argument("target", type=Path, help="folder to make")
     export.set_defaults(run=lambda options: export_bundle(options.source, options.target))
     _add_benchmark(commands)
+    _add_calibrate(commands)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
@@ -114,6 +120,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.exit(2, f"{parser.prog}: {error}\n")
     sys.stdout.writelines(f"{path}\n" for path in written)
     return 0
+
+
+def _add_calibrate(commands: Any) -> None:
+    command = commands.add_parser("calibrate", help="find the threshold for probability maps that are there already")
+    command.add_argument("--probs", type=Path, required=True, help="folder of probability maps (8 bit, or NIfTI)")
+    command.add_argument("--labels", type=Path, required=True, help="folder of the masks of the same names")
+    command.add_argument("--alpha", type=float, default=0.1, help="tolerated mean false negative rate")
+    command.add_argument("--output", type=Path, default=Path("calibration.json"), help="file to write")
+    command.set_defaults(run=_calibrate)
+
+
+def _calibrate(options: argparse.Namespace) -> list[Path]:
+    result = calibrate_saved_maps(map_datalist(options.probs, options.labels), options.alpha)
+    save_calibration(replace(result, method="crc"), options.output)
+    logging.getLogger(__name__).info(
+        "take probabilities >= %.6g (8-bit values >= %d): %s; n = %d, %d without foreground left out",
+        result.cutoff[0],
+        math.ceil(result.cutoff[0] * 255 - 1e-4),
+        result.guarantee,
+        result.n[0],
+        result.n_empty[0],
+    )
+    return [options.output]
 
 
 def _add_benchmark(commands: Any) -> None:

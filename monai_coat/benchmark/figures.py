@@ -15,7 +15,7 @@ from monai_coat.benchmark.maps import Maps
 from monai_coat.benchmark.tables import ENDS, Row
 from monai_coat.data._atomic import replacing
 
-__all__ = ["draw_coverage_curves", "draw_gap_against_size", "draw_image_coverage", "draw_losses"]
+__all__ = ["draw_coverage_curves", "draw_gap_against_size", "draw_image_coverage", "draw_losses", "draw_temperatures"]
 
 plt, _ = optional_import("matplotlib.pyplot")
 
@@ -26,17 +26,18 @@ def draw_gap_against_size(rows: Sequence[Row], path: Path, highlighted: Sequence
     """Coverage gap against median stretch, one panel per data set and level, means over networks."""
     rows = [row for row in rows if row.method not in ENDS]
     panels = list(dict.fromkeys((row.dataset, row.alpha) for row in rows))
+    methods = list(dict.fromkeys(row.method for row in rows))
     figure, axes = _grid(len(panels), 2)
     for axis, (dataset, alpha) in zip(axes, panels, strict=False):
-        chosen = [row for row in rows if (row.dataset, row.alpha) == (dataset, alpha)]
-        for method in dict.fromkeys(row.method for row in chosen):
-            points = [row for row in chosen if row.method == method]
+        for number, method in enumerate(methods):
+            points = [row for row in rows if (row.dataset, row.alpha, row.method) == (dataset, alpha, method)]
             size, gap = (np.mean([row.mean[name] for row in points]) for name in ("stretch_median", "coverage_gap"))
-            strong = method in highlighted
-            axis.scatter(size, gap, s=40 if strong else 18, color="C3" if strong else "C0")
-            axis.annotate(method, (size, gap), fontsize=6, xytext=(3, 2), textcoords="offset points")
+            look = {"color": f"C{number % 10}", "marker": "osD^vPX*"[number % 8]}
+            axis.scatter(size, gap, s=70 if method in highlighted else 25, label=method, **look)
         axis.axhline(alpha, color="0.6", linewidth=0.8, linestyle=":")
         axis.set(title=f"{dataset}, alpha {alpha:g}", xlabel="median |set| / |foreground|", ylabel="coverage gap")
+    handles, _ = axes[0].get_legend_handles_labels()
+    figure.legend(handles, methods, loc="outside lower center", ncols=4, fontsize=7)
     _save(figure, path)
 
 
@@ -70,6 +71,34 @@ def draw_image_coverage(results: Results, path: Path, methods: Sequence[str]) ->
     _save(figure, path)
 
 
+def draw_temperatures(results: Results, path: Path) -> bool:
+    """Coverage gap against the temperature of COAT's loss, one panel per group; whether there was anything to draw."""
+    chosen = [r for r in results if isinstance(_temperature(r), float) and r["settings"]["loss"].get("power", 2) == 2]
+    if len({_temperature(result) for result in chosen}) < 3:
+        return False
+    groups = list(dict.fromkeys((r["dataset"], r["network"], r["alpha"]) for r in chosen))
+    figure, axes = _grid(len(groups), 2)
+    for axis, group in zip(axes, groups, strict=False):
+        here = [r for r in chosen if (r["dataset"], r["network"], r["alpha"]) == group]
+        for space in dict.fromkeys(r["settings"].get("space", "probability") for r in here):
+            points = sorted(
+                (_temperature(r), np.mean([split["coverage_gap"] for split in r["splits"]]))
+                for r in here
+                if r["settings"].get("space", "probability") == space
+            )
+            axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=space)
+        axis.set(
+            title=f"{group[0]}, {group[1]}, {group[2]:g}", xlabel="temperature", ylabel="coverage gap", xscale="log"
+        )
+        axis.legend(fontsize=6)
+    _save(figure, path)
+    return True
+
+
+def _temperature(result: Mapping[str, Any]) -> Any:
+    return result["settings"].get("loss", {}).get("temperature")
+
+
 def draw_coverage_curves(maps: Mapping[str, Maps], path: Path) -> None:
     """Coverage against threshold: thin lines are images, the thick one is their mean; one panel per set of maps."""
     figure, axes = _grid(len(maps), 2)
@@ -85,14 +114,14 @@ def draw_coverage_curves(maps: Mapping[str, Maps], path: Path) -> None:
 
 def _grid(panels: int, columns: int) -> tuple[Any, Any]:
     rows = -(-panels // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(16 / 3 * columns / 1.4, 3 * rows), squeeze=False)
+    size = (3.8 * columns, 2.9 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for axis in axes.flat[panels:]:
         axis.set_visible(False)
     return figure, axes.flat
 
 
 def _save(figure: Any, path: Path) -> None:
-    figure.tight_layout()
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
     plt.close(figure)

@@ -17,9 +17,8 @@ from monai.transforms import AsDiscreted, Compose, LoadImaged, Resized
 from torch import Tensor
 
 from monai_coat.benchmark.protocol import Protocol, digest_of
-from monai_coat.data import data_directory, load_datalist, write_synthetic_dataset
+from monai_coat.data import data_directory, load_datalist, map_datalist, write_synthetic_dataset
 from monai_coat.data._atomic import replacing
-from monai_coat.data.datasets import files_by_stem
 
 __all__ = ["Images", "load_images", "samples_of"]
 
@@ -64,7 +63,7 @@ def samples_of(protocol: Protocol, dataset: str, folder: Path) -> list[dict[str,
             write_synthetic_dataset(root, **settings["generate"])
         return load_datalist(root, "synthetic")
     if "probs" in settings:
-        return _samples_of_folders(settings)
+        return map_datalist(settings["probs"], settings["labels"], settings.get("images"))
     found = data_directory()
     if found is None:
         raise FileNotFoundError(
@@ -72,23 +71,6 @@ def samples_of(protocol: Protocol, dataset: str, folder: Path) -> list[dict[str,
             "set it, or run the protocol 'quick', which needs none."
         )
     return load_datalist(found, settings["domain"], settings.get("sources"), settings.get("model"))
-
-
-def _samples_of_folders(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Maps with the masks and images of the same names; further masks and images are passed over."""
-    files = {key: files_by_stem(settings[key], key) for key in ("probs", "labels", "images") if key in settings}
-    for key, found in files.items():
-        missing = sorted(files["probs"].keys() - found.keys())
-        if missing:
-            raise FileNotFoundError(
-                f"{key} must hold a file for every map in probs, got none for {missing[0]!r} in {settings[key]} "
-                f"({len(missing)} of {len(files['probs'])} missing)."
-            )
-    images = files.get("images", files["probs"])
-    return [
-        {"id": name, "probs": str(path), "label": str(files["labels"][name]), "image": str(images[name])}
-        for name, path in files["probs"].items()
-    ]
 
 
 def load_images(protocol: Protocol, dataset: str, folder: Path) -> Images:

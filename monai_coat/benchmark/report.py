@@ -14,11 +14,14 @@ from monai_coat.benchmark.figures import (
     draw_gap_against_size,
     draw_image_coverage,
     draw_losses,
+    draw_temperatures,
 )
 from monai_coat.benchmark.protocol import Protocol
-from monai_coat.benchmark.tables import summary_markdown, write_tables
+from monai_coat.benchmark.tables import summary_markdown, write_results, write_tables
 
 __all__ = ["write_benchmark"]
+
+FIGURES = ("gap_against_size", "losses", "image_coverage", "temperatures", "curves")
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ def write_benchmark(protocol: Protocol, folder: Path, only_report: bool = False)
     Args:
         protocol: what is compared.
         folder: where everything is kept: ``cells`` (one JSON each), ``segmenters`` and ``images`` (which may be removed
-            to save space), ``tables.md``, ``gaps.tex`` and figures.
+            to save space), ``results.json`` (all cells), ``tables.md``, ``gaps.tex`` and figures.
         only_report: whether to leave alone what is not done.
 
     Returns:
@@ -37,14 +40,16 @@ def write_benchmark(protocol: Protocol, folder: Path, only_report: bool = False)
     """
     results = read_cells(protocol, folder) if only_report else run_benchmark(protocol, folder)
     rows = write_tables(results, protocol, folder)
-    written = [folder / "tables.md", folder / "gaps.tex"]
+    write_results(results, folder / "results.json")
+    written = [folder / name for name in ("results.json", "tables.md", "gaps.tex")]
     shown = [name for name in ("CRC", "COAT", protocol.default) if name in protocol.methods]
-    figures = {name: folder / f"{name}.png" for name in ("gap_against_size", "losses", "image_coverage", "curves")}
+    figures = {name: folder / f"{name}.png" for name in FIGURES}
     draw_gap_against_size(rows, figures["gap_against_size"], shown)
     draw_image_coverage(results, figures["image_coverage"], shown)
     with_losses = [name for name in protocol.methods if any(r["method"] == name and r["losses"] for r in results)]
     if with_losses:
         draw_losses(results, figures["losses"], "COAT" if "COAT" in with_losses else with_losses[0])
+    draw_temperatures(results, figures["temperatures"])
     if not only_report:
         bench, network = Bench(protocol, folder), next(iter(protocol.networks))
         pools = {f"{name}, {network}": bench.rounds(name, network)[0].pool for name in protocol.datasets}

@@ -16,7 +16,7 @@ import numpy as np
 from monai_coat.benchmark.protocol import Protocol
 from monai_coat.data._atomic import replacing
 
-__all__ = ["Row", "rows_of", "summary_markdown", "to_latex", "to_markdown", "write_tables"]
+__all__ = ["Row", "rows_of", "summary_markdown", "to_latex", "to_markdown", "write_results", "write_tables"]
 
 Results = Sequence[Mapping[str, Any]]
 
@@ -167,6 +167,17 @@ def to_latex(rows: Sequence[Row]) -> str:
     for method in dict.fromkeys(row.method for row in rows):
         lines.append(f"{method} & " + " & ".join(cells.get((method, group), "") for group in groups) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def write_results(results: Results, path: Path) -> None:
+    """Write all cells to one file, one line each, splits as columns and without single images."""
+    lines = []
+    for result in results:
+        columns = {name: [split[name] for split in result["splits"]] for name in result["splits"][0]}
+        cell = {key: value for key, value in result.items() if key != "coverage_of_first_split"} | {"splits": columns}
+        lines.append(json.dumps(cell, separators=(",", ":")))
+    with replacing(path) as temporary:
+        temporary.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
 
 
 def write_tables(results: Results, protocol: Protocol, folder: Path) -> list[Row]:

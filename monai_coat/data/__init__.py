@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from monai_coat.data.appearance import perceptual_hash
 from monai_coat.data.datasets import check_readable, data_directory, folder_datalist, load_datalist
-from monai_coat.data.duplicates import drop_duplicates, group_duplicates, perceptual_hash
+from monai_coat.data.duplicates import drop_duplicates, group_duplicates
 from monai_coat.data.groups import split_by_group
 from monai_coat.data.layout_reader import download_dataset, read_layout
 from monai_coat.data.partition import Partition, PartitionBy, partition
 from monai_coat.data.public_layouts import LAYOUTS, Layout
+from monai_coat.data.saved_maps import calibrate_saved_maps, map_datalist
 from monai_coat.data.saved_partition import open_partition
 from monai_coat.data.synthetic import synthetic_images, synthetic_maps
 from monai_coat.data.synthetic_dataset import write_synthetic_dataset
@@ -19,6 +21,7 @@ __all__ = [
     "Layout",
     "Partition",
     "PartitionBy",
+    "calibrate_saved_maps",
     "check_readable",
     "data_directory",
     "download_dataset",
@@ -26,6 +29,7 @@ __all__ = [
     "folder_datalist",
     "group_duplicates",
     "load_datalist",
+    "map_datalist",
     "open_partition",
     "partition",
     "perceptual_hash",

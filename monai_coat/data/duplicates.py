@@ -4,72 +4,44 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from monai.utils.module import optional_import
+import torch
 from numpy.typing import NDArray
 
+from monai_coat.data.appearance import fine_detail, hash_and_centre, pixel_digest
 from monai_coat.data.groups import group_of
 
-__all__ = ["drop_duplicates", "group_duplicates", "perceptual_hash"]
+__all__ = ["drop_duplicates", "group_duplicates"]
 
-SIDE, KEPT, BLOCK = 32, 8, 1024
-"""Pixels along an axis, waves that are kept along it (8 x 8 = 64 bits), and images compared at a time."""
+logger = logging.getLogger(__name__)
 
-pil_image, _ = optional_import("PIL.Image")
-
-
-def perceptual_hash(path: str | os.PathLike[str]) -> int:
-    """64 bits that hardly change when an image is scaled, compressed again or made a little brighter.
-
-    The image is made grey, 32 by 32 pixels, and taken apart into cosine waves. Each bit is the sign of one of the 64
-    slowest that vary along both axes. Slow waves outlive a smaller size and JPEG, signs outlive brightness and
-    contrast. Waves that vary along one axis only, and the mean, are left out: they show little but the dark corners
-    and the vignette that all images of an instrument share.
-
-    Mirrored, turned and cropped copies are not found.
-
-    Args:
-        path: a 2D image.
-
-    Returns:
-        The hash, in [0, 2 ** 64). How alike two images are is the number of bits that differ.
-
-    Raises:
-        ValueError: if the file is not a readable image.
-
-    References:
-        Zauner. Implementation and benchmarking of perceptual image hash functions. Diploma thesis, 2010.
-
-    Example:
-        >>> from monai_coat.data import folder_datalist, write_synthetic_dataset
-        >>> root = getfixture("tmp_path")
-        >>> write_synthetic_dataset(root, count=2)
-        >>> first, second = (perceptual_hash(s["image"]) for s in folder_datalist(root / "synthetic/images"))
-        >>> (first ^ first).bit_count(), (first ^ second).bit_count() > 8
-        (0, True)
-    """
-    grey = _colours(path).convert("L").resize((SIDE, SIDE), pil_image.Resampling.BOX)
-    waves = _cosines() @ np.asarray(grey, dtype=np.float64) @ _cosines().T
-    return int.from_bytes(np.packbits(waves > 0.0).tobytes(), "big")
+BITS, BLOCK, REPORT = 64, 1024, 1000
+"""Bits of a hash, images or pairs looked at together, and images between two lines of the log."""
+CLOSE, DETAIL_IF_CLOSE, DETAIL = 5, 0.35, 0.45
+"""Bits that close images differ in at most, and how well detail must agree of these and of all others."""
 
 
-def group_duplicates(samples: Sequence[dict[str, Any]], max_distance: int = 5) -> list[dict[str, Any]]:
+def group_duplicates(samples: Sequence[dict[str, Any]], max_distance: int = 14) -> list[dict[str, Any]]:
     """Put samples whose images are nearly the same into one group, so that they never straddle two parts.
 
     Groups that a near repeat connects are merged as a whole, and so are chains of them. The merged group has the name
     of the one that comes first.
 
+    Two images are near repeats if their :func:`~monai_coat.data.perceptual_hash` differs in few bits and the fine
+    detail of their centres agrees: a correlation of 0.35 within 5 bits, of 0.45 beyond. The hash alone does not do. On
+    4691 images of polyps, skin and fire, 24 pairs from different groups are within 5 bits, of which 7 show one scene,
+    and 11 530 within 14. Detail leaves 15 of these, of which 13 show one scene; 16 bits add a pair that does not. What
+    moves between two frames, or is seen from another side, is not found.
+
+    Needs 16 kB per image; 10 000 images are compared in seconds and take as long as it takes to read them.
+
     Args:
         samples: dictionaries with ``id``, ``image`` and, optionally, ``group`` (default: its own id).
-        max_distance: largest number of bits, of 64, in which :func:`perceptual_hash` of a near repeat differs. On 4691
-            images of polyps, skin and fire, pairs of other groups within 5 bits were 24, of which 8 show the same
-            scene; within 6 bits there were 63. A pair too many costs nothing but a larger group.
+        max_distance: largest number of bits, of 64, in which the hashes of near repeats differ.
 
     Returns:
         Copies of the samples, in the same order, with ``group`` set.
@@ -86,17 +58,19 @@ def group_duplicates(samples: Sequence[dict[str, Any]], max_distance: int = 5) -
         >>> [sample["group"] for sample in group_duplicates(twice)]
         ['synthetic_0000', 'synthetic_0001', 'synthetic_0001']
     """
-    if not 0 <= max_distance < KEPT * KEPT:
+    if not 0 <= max_distance < BITS:
         raise ValueError(
-            f"max_distance must be in [0, {KEPT * KEPT - 1}], got {max_distance}; a near repeat has 5 or less."
+            f"max_distance must be in [0, {BITS - 1}], got {max_distance}; 14 is usual, 5 finds close repeats."
         )
     groups = [group_of(sample) for sample in samples]
     parents = {group: group for group in groups}  # the order of the dictionary is that of the samples
     rank = {group: place for place, group in enumerate(parents)}
-    for first, second in _near_pairs([perceptual_hash(sample["image"]) for sample in samples], max_distance):
+    for first, second in _near_repeats([sample["image"] for sample in samples], max_distance):
         ends = sorted((_root(parents, groups[first]), _root(parents, groups[second])), key=rank.__getitem__)
         parents[ends[1]] = ends[0]
-    return [{**sample, "group": _root(parents, group)} for sample, group in zip(samples, groups, strict=True)]
+    merged = [_root(parents, group) for group in groups]
+    logger.info("%d groups before and %d after near repeats were put together.", len(parents), len(set(merged)))
+    return [{**sample, "group": group} for sample, group in zip(samples, merged, strict=True)]
 
 
 def drop_duplicates(samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -120,21 +94,37 @@ def drop_duplicates(samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         2
     """
     first: dict[str, dict[str, Any]] = {}
-    for sample in samples:
-        first.setdefault(_pixels(sample["image"]), sample)
+    for sample in _reported(samples):
+        first.setdefault(pixel_digest(sample["image"]), sample)
+    logger.info("%d of %d images repeat an earlier one and are left out.", len(samples) - len(first), len(samples))
     return list(first.values())
 
 
-def _near_pairs(hashes: Sequence[int], max_distance: int) -> Iterator[tuple[int, int]]:
-    """Places of any two hashes, the first one before the second, that differ in at most that many bits."""
+def _near_repeats(paths: Sequence[str], max_distance: int) -> list[tuple[int, int]]:
+    """Places of any two images, the first one before the second, that look the same in the large and in detail."""
+    if not paths:
+        return []
+    hashes, centres = zip(*(hash_and_centre(path) for path in _reported(paths)), strict=True)
+    detail = torch.cat([fine_detail(centres[start : start + BLOCK]) for start in range(0, len(centres), BLOCK)])
+    found = []
+    for block in _near_pairs(hashes, max_distance):
+        for start in range(0, len(block), BLOCK):
+            pairs = block[start : start + BLOCK]
+            agreement = (detail[pairs[:, 0]] * detail[pairs[:, 1]]).sum(dim=1).numpy()
+            enough = np.where(pairs[:, 2] <= CLOSE, DETAIL_IF_CLOSE, DETAIL)
+            found += [(int(first), int(second)) for first, second, _ in pairs[agreement >= enough]]
+    return found
+
+
+def _near_pairs(hashes: Sequence[int], max_distance: int) -> Iterator[NDArray[np.int64]]:
+    """Rows of the places of two hashes, the first one before the second, and in how many bits they differ."""
     numbers = np.asarray(hashes, dtype=">u8").reshape(-1, 1)
     # With bits as -1 and 1, the product of two hashes is 64 minus twice the bits that differ; exact in float32.
     signs = 2.0 * np.unpackbits(numbers.view(np.uint8), axis=1).astype(np.float32) - 1.0
     for start in range(0, len(signs), BLOCK):
-        alike = signs[start : start + BLOCK] @ signs.T >= signs.shape[1] - 2 * max_distance
-        for first, second in np.argwhere(alike):
-            if start + first < second:
-                yield int(start + first), int(second)
+        differing = (BITS - signs[start : start + BLOCK] @ signs[start:].T) / 2.0
+        first, second = np.nonzero(np.triu(differing <= max_distance, k=1))
+        yield np.stack([first + start, second + start, differing[first, second].astype(np.int64)], axis=1)
 
 
 def _root(parents: dict[str, str], group: str) -> str:
@@ -145,24 +135,9 @@ def _root(parents: dict[str, str], group: str) -> str:
     return group
 
 
-def _cosines() -> NDArray[np.float64]:
-    """The slowest cosine waves, one a row: rows 1 to 8 of a discrete cosine transform, but for their scale."""
-    waves: NDArray[np.float64] = np.cos(np.pi * np.outer(np.arange(1, KEPT + 1), np.arange(SIDE) + 0.5) / SIDE)
-    return waves
-
-
-def _pixels(path: str) -> str:
-    """A digest of size and colours."""
-    colours = _colours(path)
-    return f"{colours.size}{hashlib.sha256(colours.tobytes()).hexdigest()}"
-
-
-def _colours(path: str | os.PathLike[str]) -> Any:
-    """The image of a file in RGB, whatever it is kept in."""
-    try:
-        with pil_image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"image must be a readable 2D image, got {Path(path)} ({error}); replace the file or leave the sample out."
-        ) from error
+def _reported(items: Iterable[Any]) -> Iterator[Any]:
+    """The same items, with a line in the log now and then."""
+    for count, item in enumerate(items, start=1):
+        yield item
+        if count % REPORT == 0:
+            logger.info("%d images looked at.", count)

@@ -185,7 +185,8 @@ def _fetch(archive: Archive, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".download") as temporary:
         path = Path(temporary, archive.address.rpartition("/")[2])
         progress = bool(monai.apps.utils.has_tqdm)
-        monai.apps.utils.download_url(archive.address, path, archive.md5, hash_type="md5", progress=progress)
+        kind = "sha256" if len(archive.checksum or "") == 64 else "md5"
+        monai.apps.utils.download_url(archive.address, path, archive.checksum, hash_type=kind, progress=progress)
         monai.apps.utils.extractall(path, temporary)
         made = Path(temporary, archive.folder)
         if not made.is_dir():

@@ -57,11 +57,11 @@ class NamePart:
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip file that anybody can fetch, the folder in it, and its MD5 where two independent users state the same."""
+    """A zip file that anybody can fetch, the folder in it, and its MD5 or SHA-256 where users agree on it."""
 
     address: str
     folder: str
-    md5: str | None = None
+    checksum: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,13 @@ def _number(stem: str) -> int:
     return int(found[-1])
 
 
-def _isic(part: str, year: int, images: str, masks: str, md5s: tuple[str | None, str | None] = (None, None)) -> Place:
+def _isic(
+    part: str, year: int, images: str, masks: str, checksums: tuple[str | None, str | None] = (None, None)
+) -> Place:
     """Training, validation or test images of a year's challenge."""
     base = f"https://isic-challenge-data.s3.amazonaws.com/{year}"
-    archives = (Archive(f"{base}/{name}.zip", name, md5) for name, md5 in zip((images, masks), md5s, strict=True))
+    known = zip((images, masks), checksums, strict=True)
+    archives = (Archive(f"{base}/{name}.zip", name, checksum) for name, checksum in known)
     return Place(f"ISIC-{year}-{part}", images, masks, archives=tuple(archives))
 
 
@@ -115,7 +118,11 @@ _COLON = VideoFrames((*_COLON_ENDS, (15, 300), (4, 320), (8, 340), (12, 360), (1
 # Names of centre 1 begin with the examination, of centre 4 with a number of the clip; the others say nothing.
 _POLYPGEN_GROUPS = {1: NamePart(r"\d+OLCV\d+(?=_)"), 4: NamePart(r"\d+(?=_endocv2021)")}
 
-_KVASIR = Archive("https://datasets.simula.no/downloads/kvasir-seg.zip", "Kvasir-SEG")
+_KVASIR = Archive(
+    "https://datasets.simula.no/downloads/kvasir-seg.zip",
+    "Kvasir-SEG",
+    "03b30e21d584e04facf49397a2576738fd626815771afbbf788f74a7153478f7",
+)
 
 _ALL = (
     Layout(
@@ -158,7 +165,7 @@ _ALL = (
         ),
         home="https://doi.org/10.7303/syn26376615",
         terms="CC BY 4.0. Ali et al. Scientific Data 10:75, 2023.",
-        mask_names=("*_mask",),
+        mask_names=("*_mask", "*mask"),  # the name of one image of centre 3 ends with the underscore
     ),
     Layout(
         "ISIC-2016",

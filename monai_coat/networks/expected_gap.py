@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +18,7 @@ from monai_coat.functional import (
     precision_curves,
     precision_of_one_threshold,
 )
+from monai_coat.functional.foreground import plain
 from monai_coat.networks.map_summaries import MapSummaries
 
 __all__ = ["ExpectedGapPredictor"]
@@ -107,7 +110,24 @@ class ExpectedGapPredictor(nn.Module):
         Raises:
             ValueError: as :meth:`fit_curves`; or if shapes differ, or values are out of range.
         """
-        return self.fit_curves(self.summaries(probs), self.observe(probs, labels, alpha), alpha, seed)
+        return self.fit_batches([(probs, labels)], alpha, seed)
+
+    @torch.jit.unused
+    def fit_batches(
+        self, batches: Iterable[tuple[Tensor, Tensor]], alpha: float, seed: int = 0
+    ) -> ExpectedGapPredictor:
+        """:meth:`fit` for a stream of ``(probs, labels)``, of which no more than one is held at a time.
+
+        Maps of several sizes can be mixed from batch to batch.
+
+        Raises:
+            ValueError: as :meth:`fit`; or if there is no batch.
+        """
+        pairs = [(self.summaries(plain(p).float()), self.observe(plain(p), plain(y), alpha)) for p, y in batches]
+        if not pairs:
+            raise ValueError("batches must hold at least one batch of maps, got none.")
+        summaries, observed = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        return self.fit_curves(summaries, observed, alpha, seed)
 
     @torch.jit.unused
     def fit_curves(self, summaries: Tensor, observed: Tensor, alpha: float, seed: int = 0) -> ExpectedGapPredictor:

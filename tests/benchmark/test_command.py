@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -17,9 +18,12 @@ from monai_coat.data import write_synthetic_dataset
 def test_quick_makes_tables_and_figures(tmp_path, capsys):
     assert main(["benchmark", "--quick", "--output", str(tmp_path)]) == 0
     written = capsys.readouterr().out.split()
-    assert {"tables.md", "gaps.tex", "gap_against_size.png", "losses.png", "image_coverage.png", "curves.png"} == {
-        path.rpartition("/")[2] for path in written
-    }
+    files = {"results.json", "tables.md", "gaps.tex"}
+    files |= {"gap_against_size.png", "losses.png", "image_coverage.png", "curves.png"}
+    assert files == {path.rpartition("/")[2] for path in written}
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert len(results) == 30
+    assert len(results[0]["splits"]["coverage_gap"]) == 5
     table = (tmp_path / "tables.md").read_text()
     for method in ("CRC", "AA-CRC", "SACP, adapted", "CRA", "CCRA-S", "ReCIRC", "AT", "COAT", "MEG", "oracle"):
         assert f"| {method} |" in table

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from monai_coat.data import (
@@ -16,6 +18,7 @@ from monai_coat.data import (
     perceptual_hash,
     write_synthetic_dataset,
 )
+from monai_coat.data.appearance import fine_detail, hash_and_centre
 from monai_coat.data.duplicates import _near_pairs
 
 
@@ -112,8 +115,11 @@ def test_a_sample_without_a_group_is_its_own(images: list[dict]):
 
 
 def test_distance_is_a_limit_that_is_inside(images: list[dict]):
-    far = (perceptual_hash(images[0]["image"]) ^ perceptual_hash(images[1]["image"])).bit_count()
-    pair = images[:2]
+    """A copy that is made much brighter, by a curve, differs in some bits but not in detail."""
+    bright = saved(images[0], "bright.png", lambda image: image.point(lambda value: round(255 * (value / 255) ** 0.3)))
+    pair = [images[0], bright]
+    far = (perceptual_hash(pair[0]["image"]) ^ perceptual_hash(pair[1]["image"])).bit_count()
+    assert far > 0
     assert len({sample["group"] for sample in group_duplicates(pair, max_distance=far)}) == 1
     assert len({sample["group"] for sample in group_duplicates(pair, max_distance=far - 1)}) == 2
     for wrong in (-1, 64):
@@ -121,15 +127,60 @@ def test_distance_is_a_limit_that_is_inside(images: list[dict]):
             group_duplicates(pair, max_distance=wrong)
 
 
-def test_pairs_are_those_of_a_plain_search(monkeypatch: pytest.MonkeyPatch):
-    rng = np.random.default_rng(0)
-    base = [int(value) for value in rng.integers(0, 2**63, size=20)]
-    hashes = base + [value ^ (1 << int(bit)) for value, bit in zip(base, rng.integers(0, 64, size=20), strict=True)]
-    plain = [(i, j) for i in range(40) for j in range(i + 1, 40) if (hashes[i] ^ hashes[j]).bit_count() <= 24]
-    assert len(plain) > 20
-    for block in (7, 1024):
-        monkeypatch.setattr("monai_coat.data.duplicates.BLOCK", block)
-        assert list(_near_pairs(hashes, 24)) == plain
+def test_the_same_hash_is_not_enough(tmp_path: Path):
+    """One large wave with two kinds of fine noise: alike in the large, not in detail."""
+    grid = np.pi * (np.arange(64) + 0.5) / 64
+    wave, rng = 128 + 90 * np.outer(np.cos(grid), np.cos(2 * grid)), np.random.default_rng(0)
+    for name in ("a", "b"):
+        noisy = np.kron(wave, np.ones((4, 4))) + np.kron(rng.normal(size=(128, 128)), np.ones((2, 2))) * 20
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    samples = folder_datalist(tmp_path)
+    first, second = (fine_detail([hash_and_centre(sample["image"])[1]])[0] for sample in samples)
+    assert float(first @ second) < 0.2
+    assert len({sample["group"] for sample in group_duplicates(samples, max_distance=63)}) == 2
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_detail_of_copies_agrees_and_of_others_does_not(images: list[dict], change: str):
+    detail = fine_detail([hash_and_centre(sample["image"])[1] for sample in images])
+    copies = fine_detail([hash_and_centre(saved(sample, **CHANGES[change])["image"])[1] for sample in images])
+    agreement = (detail @ copies.T).numpy()
+    assert np.allclose(np.linalg.norm(detail, axis=1), 1, atol=1e-5)
+    assert agreement.diagonal().min() > 0.45
+    assert agreement[~np.eye(len(images), dtype=bool)].max() < 0.35
+
+
+def test_blank_images_repeat_each_other(tmp_path: Path):
+    for name in ("a", "b"):
+        Image.new("L", (20, 20), 7).save(tmp_path / f"{name}.png")
+    assert len({sample["group"] for sample in group_duplicates(folder_datalist(tmp_path))}) == 1
+
+
+def test_progress_and_result_are_logged(images: list[dict], caplog, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("monai_coat.data.duplicates.REPORT", 5)
+    with caplog.at_level("INFO"):
+        group_duplicates([*images, saved(images[0], "x.jpg")])
+        drop_duplicates([*images, {**images[0], "id": "copy"}])
+    text = caplog.text
+    assert text.count("5 images looked at") == 2
+    assert "13 groups before and 12 after near repeats" in text
+    assert "1 of 13 images repeat an earlier one" in text
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    base=st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=12),
+    flips=st.lists(st.tuples(st.integers(0, 11), st.integers(0, 2**64 - 1)), max_size=12),
+    distance=st.integers(0, 63),
+    block=st.integers(1, 30),
+)
+def test_pairs_are_those_of_a_plain_search(base: list[int], flips: list[tuple[int, int]], distance: int, block: int):
+    hashes = base + [base[k % len(base)] ^ (mask & mask >> 3 & mask << 5) for k, mask in flips]
+    apart = {(i, j): (hashes[i] ^ hashes[j]).bit_count() for j in range(len(hashes)) for i in range(j)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("monai_coat.data.duplicates.BLOCK", block)
+        found = [tuple(row) for rows in _near_pairs(hashes, distance) for row in rows.tolist()]
+    assert found == sorted((i, j, bits) for (i, j), bits in apart.items() if bits <= distance)
 
 
 def test_exact_repeats_are_dropped_and_the_first_is_kept(images: list[dict]):

@@ -60,6 +60,8 @@ CASES = [
             "data_C1/masks_C1/100H0050_mask.jpg",
             "data_C3/images_C3/C3_EndoCV2021_0029.jpg",
             "data_C3/masks_C3/C3_EndoCV2021_0029_mask.jpg",
+            "data_C3/images_C3/C3_EndoCV2021_00489_.jpg",  # so in the original
+            "data_C3/masks_C3/C3_EndoCV2021_00489_mask.jpg",
             "data_C4/images_C4/12_endocv2021_positive_895.jpg",
             "data_C4/masks_C4/12_endocv2021_positive_895_mask.jpg",
         ],
@@ -67,6 +69,7 @@ CASES = [
             ("100H0050", "100H0050", "PolypGen-C1"),
             ("102OLCV1_100H0006", "102OLCV1", "PolypGen-C1"),
             ("C3_EndoCV2021_0029", "C3_EndoCV2021_0029", "PolypGen-C3"),
+            ("C3_EndoCV2021_00489_", "C3_EndoCV2021_00489_", "PolypGen-C3"),
             ("12_endocv2021_positive_895", "12", "PolypGen-C4"),
         ],
     ),
@@ -158,7 +161,7 @@ def test_every_layout_is_complete_and_has_a_case():
         for archive in (archive for place in layout.places for archive in place.archives):
             assert archive.address.startswith("https://")
             assert archive.address.endswith(".zip")
-            assert archive.md5 is None or len(archive.md5) == 32
+            assert archive.checksum is None or len(archive.checksum) in (32, 64)  # MD5, SHA-256
 
 
 def test_videos_of_the_frames_are_all_known():
@@ -247,7 +250,8 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tmp_path / f"{folder}.zip"
         with zipfile.ZipFile(path, "w") as zipped:
             zipped.write(tmp_path / "made" / folder / file, f"{folder}/{file}")
-        digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        kind = "md5" if folder == "Tiny_Data" else "sha256"
+        digest = hashlib.new(kind, path.read_bytes(), usedforsecurity=False).hexdigest()
         archives.append(Archive(path.as_uri(), folder, digest))
     place = Place("Tiny", "Tiny_Data", "Tiny_Masks", archives=tuple(archives))
     layout = replace(LAYOUTS["PolypGen"], name="Tiny", places=(place,))
@@ -282,7 +286,7 @@ def test_a_changed_archive_is_refused(published: Path, monkeypatch: pytest.Monke
     (place,) = LAYOUTS["Tiny"].places
     archive = place.archives[0]
     no_folder = r"address must be an archive with the folder 'Other'"
-    changed = {"hash check": replace(archive, md5="0" * 32), no_folder: replace(archive, folder="Other")}
+    changed = {"hash check": replace(archive, checksum="0" * 32), no_folder: replace(archive, folder="Other")}
     for error, archive in changed.items():
         layout = replace(LAYOUTS["Tiny"], places=(replace(place, archives=(archive,)),))
         monkeypatch.setitem(LAYOUTS, "Tiny", layout)

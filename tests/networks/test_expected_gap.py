@@ -95,6 +95,15 @@ def test_it_travels_with_the_weights_can_be_scripted_and_refuses_before(fitted, 
     torch.testing.assert_close(torch.jit.script(scorer)(*blobs[:2]), scorer(*blobs[:2]))
 
 
+def test_batches_are_fitted_as_one(fitted, blobs):
+    _, probs, labels = blobs
+    batches = ((p, y) for p, y in zip(probs.split(7), labels.split(7), strict=True))
+    again = ExpectedGapPredictor(members=3, width=16).fit_batches(batches, alpha=0.2)
+    torch.testing.assert_close(again.curves(again.summaries(probs)), fitted.curves(fitted.summaries(probs)))
+    with pytest.raises(ValueError, match="batches must hold at least one batch of maps, got none"):
+        again.fit_batches([], alpha=0.2)
+
+
 def test_bad_arguments_are_named(blobs):
     with pytest.raises(ValueError, match="members must be at least 2, got 1"):
         ExpectedGapPredictor(members=1)

@@ -1,0 +1,67 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""MEG in the polyp bundle: fitted, calibrated and used; and every other scorer in a configuration."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from monai_coat.calibration import load_calibration
+from monai_coat.networks import MarginScorer
+
+SCORERS = [
+    {"_target_": "monai_coat.networks.ProbabilityScorer"},
+    {"_target_": "monai_coat.networks.ExpectedCoverageScorer"},
+    {"_target_": "monai_coat.networks.BoundaryDistanceScorer"},
+    {
+        "_target_": "monai_coat.networks.MarginScorer",
+        "predictor": {
+            "_target_": "monai_coat.networks.ThresholdPredictor",
+            "spatial_dims": 2,
+            "in_channels": 3,
+            "backbone": "none",
+        },
+        "space": "expected_coverage",
+    },
+    {
+        "_target_": "monai_coat.networks.MarginScorer",
+        "predictor": {"_target_": "monai_coat.networks.LinearThresholdPredictor"},
+    },
+    {"_target_": "monai_coat.networks.PredictedRiskScorer"},
+    {
+        "_target_": "monai_coat.networks.StratifiedScorer",
+        "scorer": {
+            "_target_": "monai_coat.networks.ExpectedCoverageScorer",
+            "calibrator": {"_target_": "monai_coat.networks.IsotonicCalibration"},
+        },
+    },
+]
+
+
+@pytest.mark.bundle
+def test_meg_is_fitted_calibrated_and_evaluated_beside_the_others(calibrated_run):
+    calibrated_run.run("fit", method="meg")
+    calibrated_run.run("calibrate", method="meg")
+    result = load_calibration(calibrated_run.folder / "models/calibration_meg.json")
+    assert result.method == "meg"
+    calibrated_run.run("evaluate", methods=["crc", "meg"], results_dir=str(calibrated_run.folder / "with_meg"))
+    assert "| meg |" in (calibrated_run.folder / "with_meg/table.md").read_text()
+    parser = calibrated_run.workflow("calibrate", method="meg").parser
+    scorer = parser.get_parsed_content("network_def").scorer
+    assert isinstance(scorer, MarginScorer)
+    scorer.load_state_dict(torch.load(calibrated_run.folder / "models/scorer_meg.pt", weights_only=True))
+    assert bool(scorer.predictor.fitted)
+
+
+@pytest.mark.parametrize("config", SCORERS, ids=lambda config: config["_target_"].rpartition(".")[2])
+def test_every_scorer_stands_in_a_network_of_a_configuration(config):
+    network = {
+        "_target_": "monai_coat.networks.AdaptiveSegmenter",
+        "segmenter": {"_target_": "torch.nn.Conv2d", "in_channels": 3, "out_channels": 1, "kernel_size": 1},
+        "scorer": config,
+    }
+    built = ConfigParser(network).get_parsed_content()
+    assert built.scorer.thresholds
+    assert all(parameter.requires_grad is False for parameter in built.segmenter.parameters())
