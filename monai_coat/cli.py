@@ -152,7 +152,7 @@ def _add_benchmark(commands: Any) -> None:
     command.add_argument("--output", type=Path, default=Path("benchmark_output"), help="folder for everything")
     command.add_argument("--probs", type=Path, help="folder of your own probability maps, to compare methods on them")
     command.add_argument("--labels", type=Path, help="folder of the masks that go with them")
-    command.add_argument("--images", type=Path, help="folder of the images, if a method is to see them")
+    command.add_argument("--images", type=Path, help="folder of the images, to keep near repeats in one part")
     command.set_defaults(run=_benchmark)
 
 

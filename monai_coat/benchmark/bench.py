@@ -20,7 +20,6 @@ from monai_coat.benchmark.protocol import Protocol, digest_of
 from monai_coat.benchmark.segmenters import train_segmenter, write_logits
 from monai_coat.data import partition, split_by_group
 from monai_coat.data.groups import group_of
-from monai_coat.handlers import load_losses
 
 __all__ = ["Bench"]
 
@@ -87,11 +86,6 @@ class Bench:
         protocol = self.protocol
         settings = (protocol.image_size, protocol.fractions, protocol.seed, protocol.batch_size, protocol.learning_rate)
         return digest_of((protocol.datasets[job.dataset], protocol.networks[job.network], settings))
-
-    def losses(self, dataset: str, network: str) -> list[float]:
-        """Training losses of a segmenter."""
-        job = _Job(dataset, network)
-        return load_losses(self.folder / "segmenters" / f"{dataset}-{network}-{self._digest(job)}" / "losses.csv")
 
     def _cross_fitted(self, job: _Job, images: Images, base: Samples) -> Maps:
         """Maps of the segmenter's own training images, each by a segmenter that has not seen it."""

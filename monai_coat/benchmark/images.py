@@ -17,7 +17,13 @@ from monai.transforms import AsDiscreted, Compose, LoadImaged, Resized
 from torch import Tensor
 
 from monai_coat.benchmark.protocol import Protocol, digest_of
-from monai_coat.data import data_directory, load_datalist, map_datalist, write_synthetic_dataset
+from monai_coat.data import (
+    data_directory,
+    group_duplicates,
+    load_datalist,
+    map_datalist,
+    write_synthetic_dataset,
+)
 from monai_coat.data._atomic import replacing
 
 __all__ = ["Images", "load_images", "samples_of"]
@@ -63,7 +69,8 @@ def samples_of(protocol: Protocol, dataset: str, folder: Path) -> list[dict[str,
             write_synthetic_dataset(root, **settings["generate"])
         return load_datalist(root, "synthetic")
     if "probs" in settings:
-        return map_datalist(settings["probs"], settings["labels"], settings.get("images"))
+        samples = map_datalist(settings["probs"], settings["labels"], settings.get("images"))
+        return group_duplicates(samples) if "images" in settings else samples
     found = data_directory()
     if found is None:
         raise FileNotFoundError(

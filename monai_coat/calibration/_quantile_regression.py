@@ -12,7 +12,9 @@ from torch import Tensor
 
 __all__: list[str] = []
 
-_WIDTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4)
+COARSE = (1.0, 0.3, 0.1, 0.03, 0.01)
+WARM = (0.02, 0.005)
+FINE = (*COARSE, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
 _STEPS = 20
 _REACH = 30
 """Widths that a step may move a fitted value by."""
@@ -47,16 +49,10 @@ class Problem:
         first, second = (torch.cat([zero, power.cumsum(1)], 1) for power in powers)
         return first, second
 
-    @cached_property
-    def floor(self) -> float:
-        """As far below all responses as these range: what falls below it is on its way to minus infinity."""
-        low, high = self.responses.aminmax()
-        return float(2 * low - high) - 1
-
     def with_slope(self, slope: Tensor) -> Problem:
         """The same with a linear term."""
         other = replace(self, slope=slope)
-        other.__dict__.update(sums=self.sums, floor=self.floor)
+        other.__dict__.update(sums=self.sums)
         return other
 
     def value(self, theta: Tensor) -> float:
@@ -106,21 +102,14 @@ class _Bend:
         return (gradient if problem.slope is None else gradient + problem.slope), hessian
 
 
-def minimise(problem: Problem, start: Tensor | None = None, far: Tensor | None = None) -> Tensor:
-    """The minimiser, from a start that may be warm.
-
-    Args:
-        problem: what to minimise.
-        start: coefficients of a nearby problem; the widest smoothings are then left out.
-        far: direction along which the minimum may lie at minus infinity: once ``theta @ far`` is far below all
-            responses, nothing is gained by going on.
-    """
+def minimise(problem: Problem, widths: tuple[float, ...], start: Tensor | None = None) -> Tensor:
+    """Coefficients near the minimum, as near as the last of the widths over which the corner is rounded."""
     theta = _cold(problem) if start is None else start
-    for width in _WIDTHS if start is None else _WIDTHS[3:]:
+    for width in widths:
         for _ in range(_STEPS):
             here = problem.bend(theta, width)
             step, gain = _newton(here)
-            if gain < 1e-6 * width or (far is not None and float(theta @ far) < problem.floor):
+            if gain < 1e-6 * width:
                 break
             theta, moved = _search(here, step, gain)
             if not moved:

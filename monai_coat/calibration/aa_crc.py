@@ -4,15 +4,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from monai_coat.calibration._quantile_regression import Problem, minimise
-from monai_coat.functional import exact_level
+from monai_coat.calibration._quantile_regression import COARSE, FINE, WARM, Problem, minimise
+from monai_coat.calibration._vertex_descent import Descent
+from monai_coat.functional._checks import check_alpha
 
 __all__ = ["exact_thresholds", "fit_linear_thresholds", "linear_threshold_risk"]
+
+_RANK = 1e-6
+"""Singular values of standardised features below this share of the largest are rounding: features are float32."""
 
 
 def fit_linear_thresholds(features: Tensor, sketches: Tensor, level: float, ridge: float = 0.0) -> Tensor:
@@ -25,13 +30,15 @@ def fit_linear_thresholds(features: Tensor, sketches: Tensor, level: float, ridg
     images, and also weighted by any feature. With level :math:`a = \alpha - 1/n` this is AA-CRC as published, whose
     objective is an integral of FNR minus a; the integral is the sum above, in closed form.
 
-    Solved by Newton's method on a smoothed hinge whose width shrinks; the minimum is that of the linear program to
-    1e-4 of its value and better.
+    Without a ridge that is a linear program, and it is solved as one: Newton's method on a smoothed hinge leads near a
+    corner, from which the descent goes from corner to corner until none is lower. Repeated and constant features do no
+    harm. With a ridge Newton's method goes on, until the hinge is rounded over 1e-5 of probability.
 
     Args:
         features: :math:`\Phi`, ``(n, d)``, without a constant.
-        sketches: ascending foreground scores ``(n, K)``, see :func:`~monai_coat.functional.foreground_sketch`; rows of
-            NaN, which are images without foreground, are left out.
+        sketches: ascending foreground probabilities ``(n, K)``, see
+            :func:`~monai_coat.functional.foreground_sketch`; rows of NaN, which are images without foreground, are left
+            out.
         level: a, in (0, 1).
         ridge: :math:`\rho`, for standardised features. The constant is exempt: a penalty on it would move the level
             itself.
@@ -41,7 +48,8 @@ def fit_linear_thresholds(features: Tensor, sketches: Tensor, level: float, ridg
 
     Raises:
         ValueError: if ``level`` is outside (0, 1) (for :math:`\alpha - 1/n` there are then too few images), ``ridge``
-            is negative, shapes disagree, features are not finite, or no image has foreground.
+            is negative, shapes disagree, features are not finite, sketches are not ascending, or no image has
+            foreground.
 
     Example:
         >>> sketches = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]])
@@ -53,8 +61,20 @@ def fit_linear_thresholds(features: Tensor, sketches: Tensor, level: float, ridg
         Blot et al., Automatically Adaptive Conformal Risk Control (AISTATS 2025), equations 10 and 24, and the authors'
         segmentation code for the level.
     """
+    if not 0 < level < 1:
+        raise ValueError(
+            f"level must be in (0, 1), got {level}; for alpha - 1/n that takes more than 1/alpha images: enlarge the "
+            "calibration set or raise alpha."
+        )
+    if not 0 <= ridge < math.inf:
+        raise ValueError(f"ridge must be finite and not negative, got {ridge}.")
     scaled = _Scaled.of(features, sketches, level, ridge)
-    return scaled.unscaled(minimise(scaled.problem))
+    if ridge:
+        return scaled.unscaled(minimise(scaled.problem, FINE))
+    descent = Descent(scaled.problem)
+    corner = descent.lowest(descent.near(minimise(scaled.problem, COARSE)))
+    assert corner is not None  # each term is bounded below, since the level is in (0, 1)
+    return scaled.unscaled(descent.coefficients(corner))
 
 
 def exact_thresholds(features: Tensor, sketches: Tensor, test_features: Tensor, alpha: float) -> Tensor:
@@ -63,8 +83,17 @@ def exact_thresholds(features: Tensor, sketches: Tensor, test_features: Tensor, 
     .. math:: \min_\theta\; \frac{1}{n + 1} \Big( \sum_{i=1}^{n} \Big[ \frac{1}{|Y_i|} \sum_{j \in Y_i}
         (\hat\tau_i - p_{ij})_+ - \alpha\,\hat\tau_i \Big] + (1 - \alpha)\,\hat\tau_{n+1} \Big)
 
-    With a constant alone that is conformal risk control. With features, images exchangeable, and g one of them or a
-    non-negative sum of them, :math:`E[g(X)\,(\mathrm{FNR} - \alpha)] \le 0` up to one pixel's step.
+    With a constant alone that is conformal risk control. For every combination g of the constant and the features that
+    is nowhere negative, such as a group's indicator, and exchangeable images,
+
+    .. math:: E\big[g(X)\,(\mathrm{FNR} - \alpha)\big] \le 0.
+
+    Exactly, of the scores in the sketches: a last term that is linear is a miss of one at every threshold, and against
+    the true miss it can only lower the threshold, under which the minimum over all n + 1 images has that property.
+
+    The minimum lies at minus infinity if and only if the features of the new image, constant included, are no sum
+    :math:`\sum_i c_i \Phi(X_i)` with :math:`-1 \le c_i \le \alpha / (1 - \alpha)`: too few images, an image far from
+    the others, a group without any. Then no threshold can be promised and the set is the whole image.
 
     Args:
         features: ``(n, d)`` of the calibration images, without a constant.
@@ -73,11 +102,12 @@ def exact_thresholds(features: Tensor, sketches: Tensor, test_features: Tensor, 
         alpha: tolerated mean false negative rate, in (0, 1).
 
     Returns:
-        Thresholds ``(m,)`` in float64; minus infinity, the whole image, where the test image is so unlike the others
-        that the minimum lies there.
+        Thresholds ``(m,)`` in float64, minus infinity where the minimum lies there.
 
     Raises:
-        ValueError: as :func:`fit_linear_thresholds`.
+        TypeError: if ``alpha`` is no number.
+        ValueError: if ``alpha`` is outside (0, 1), ``test_features`` are not finite or not as many as ``features``, and
+            as :func:`fit_linear_thresholds`.
 
     Example:
         >>> sketches = torch.linspace(0, 1, 50).repeat(20, 1)
@@ -87,16 +117,20 @@ def exact_thresholds(features: Tensor, sketches: Tensor, test_features: Tensor, 
     Source:
         Blot et al. (AISTATS 2025), equation 24.
     """
+    check_alpha(alpha)
     scaled = _Scaled.of(features, sketches, alpha, 0.0)
-    start = minimise(scaled.problem)
-    rows = scaled.design(test_features)
+    _check_test_features(test_features, features.shape[1])
+    descent, start = Descent(scaled.problem), minimise(scaled.problem, COARSE)
     n = len(scaled.problem.design)
-    thresholds = []
-    for row in rows:
-        theta = minimise(scaled.problem.with_slope((1 - alpha) / n * row), start, far=row)
-        value = theta @ row
-        thresholds.append(value if value >= scaled.problem.floor else value.new_tensor(-torch.inf))
-    return torch.stack(thresholds) if thresholds else rows.new_zeros(0)
+    thresholds = torch.full((len(test_features),), -math.inf, dtype=torch.float64)
+    rows, within = scaled.rows(test_features)
+    for index in torch.nonzero(within).flatten().tolist():
+        slope = (1 - alpha) / n * rows[index]
+        near = descent.near(minimise(scaled.problem.with_slope(slope), WARM, start))
+        corner = descent.lowest(near, slope)
+        if corner is not None:
+            thresholds[index] = rows[index] @ descent.coefficients(corner)
+    return thresholds
 
 
 def linear_threshold_risk(theta: Tensor, features: Tensor, sketches: Tensor, level: float) -> float:
@@ -106,54 +140,80 @@ def linear_threshold_risk(theta: Tensor, features: Tensor, sketches: Tensor, lev
         >>> linear_threshold_risk(torch.tensor([0.5]), torch.zeros(1, 0), torch.tensor([[0.25, 0.75]]), level=0.5)
         -0.125
     """
-    design = torch.cat([torch.ones(len(features), 1), features], 1).double()
-    return Problem(design, sketches.double(), level).value(theta.double())
+    _check(features, sketches)
+    has = ~torch.isnan(sketches).any(1)
+    design = _with_constant(features[has].double())
+    return Problem(design, sketches[has].double(), level).value(theta.double())
 
 
 @dataclass(frozen=True)
 class _Scaled:
-    """The problem on standardised features, on which one ridge and one step length fit all of them."""
+    """The problem on standardised features, and without a ridge on an independent basis of them."""
 
     problem: Problem
     center: Tensor
     spread: Tensor
+    basis: Tensor
 
     @classmethod
     def of(cls, features: Tensor, sketches: Tensor, level: float, ridge: float) -> _Scaled:
-        _check(features, sketches, level, ridge)
+        _check(features, sketches)
         has = ~torch.isnan(sketches).any(1)
-        features, sketches = features[has].double(), sketches[has].double()
+        features, sketches = features[has].detach().double(), sketches[has].detach().double()
         center = features.mean(0)
         spread = (features - center).square().mean(0).sqrt()
-        # A feature that is the same on all images tells nothing, and is left alone.
-        spread = torch.where(spread > 1e-9 * (1 + center.abs()), spread, torch.inf)
-        scaled = cls(Problem(torch.empty(0, 0), sketches, level, ridge), center, spread)
-        return cls(Problem(scaled.design(features), sketches, level, ridge), center, spread)
+        # Constant features have no spread; on a new image they may differ, which must be seen.
+        spread = torch.where(spread > 1e-9 * (1 + center.abs()), spread, 1 + center.abs())
+        design = _with_constant((features - center) / spread)
+        basis = torch.eye(design.shape[1], dtype=torch.float64) if ridge else _basis(design)
+        return cls(Problem(design @ basis, sketches.contiguous(), level, ridge), center, spread, basis)
 
-    def design(self, features: Tensor) -> Tensor:
-        scaled = (features.double() - self.center) / self.spread
-        return torch.cat([scaled.new_ones(len(scaled), 1), scaled], 1)
+    def rows(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the design for new images, and whether they are combinations of the old ones at all."""
+        full = _with_constant((features.detach().double() - self.center) / self.spread)
+        rows = full @ self.basis
+        return rows, (full - rows @ self.basis.T).norm(dim=1) <= 10 * _RANK * full.norm(dim=1)
 
     def unscaled(self, theta: Tensor) -> Tensor:
+        theta = self.basis @ theta
         slopes = theta[1:] / self.spread
         return torch.cat([theta[:1] - slopes @ self.center, slopes])
 
 
-def _check(features: Tensor, sketches: Tensor, level: float, ridge: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(
-            f"level must be in (0, 1), got {level}; for alpha - 1/n that takes more than 1/alpha images: enlarge the "
-            "calibration set or raise alpha."
-        )
-    exact_level(level)
-    if ridge < 0:
-        raise ValueError(f"ridge must not be negative, got {ridge}.")
-    if features.dim() != 2 or sketches.dim() != 2 or len(features) != len(sketches):
+def _with_constant(features: Tensor) -> Tensor:
+    return torch.cat([features.new_ones(len(features), 1), features], 1)
+
+
+def _basis(design: Tensor) -> Tensor:
+    """Orthonormal columns that span the rows of the design."""
+    _, sizes, rows = torch.linalg.svd(design, full_matrices=False)
+    return rows[sizes > _RANK * sizes[0]].T.contiguous()
+
+
+def _check(features: Tensor, sketches: Tensor) -> None:
+    if features.dim() != 2 or sketches.dim() != 2 or len(features) != len(sketches) or not sketches.shape[1]:
         raise ValueError(
             f"features and sketches must be (n, d) and (n, K), got {tuple(features.shape)} and "
             f"{tuple(sketches.shape)}; fit one class at a time."
         )
-    if not bool(torch.isfinite(features).all()):
-        raise ValueError("features must be finite, got NaN or infinity; look at the embedding.")
-    if bool(torch.isnan(sketches).any(1).all()):
+    empty = torch.isnan(sketches)
+    if bool(empty.any(1).all()):
         raise ValueError("sketches must hold an image with foreground, got none; add images.")
+    if not bool(torch.isfinite(features[~empty.any(1)]).all()):
+        raise ValueError("features must be finite, got NaN or infinity; look at the embedding.")
+    full = sketches[~empty.any(1)]
+    if not (torch.equal(empty.any(1), empty.all(1)) and bool(torch.isfinite(full).all() and (full.diff() >= 0).all())):
+        raise ValueError(
+            "sketches must be finite and ascending in each row, or NaN in all of it, got others; make them by "
+            "foreground_sketch."
+        )
+
+
+def _check_test_features(features: Tensor, count: int) -> None:
+    if features.dim() != 2 or features.shape[1] != count:
+        raise ValueError(
+            f"test_features must be (m, {count}), got {tuple(features.shape)}; they must be those of the calibration "
+            "images."
+        )
+    if not bool(torch.isfinite(features).all()):
+        raise ValueError("test_features must be finite, got NaN or infinity; look at the embedding.")
