@@ -23,7 +23,7 @@ _TIE = 1e-9
 _FLAT = 1e-6
 """A slope that counts as none; 1 is that of one response."""
 _FEW = 2048
-_CORNERS = 5000
+_CORNERS = 500
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class Corner:
 
     images: Integers
     ranks: Integers
+
+
+class DescentError(RuntimeError):
+    """The descent found no end."""
 
 
 class Descent:
@@ -68,7 +72,11 @@ class Descent:
         return torch.from_numpy(np.linalg.solve(self.design[corner.images], fitted))
 
     def lowest(self, corner: Corner, slope: Tensor | None = None) -> Corner | None:
-        """The corner of the minimum; None if the objective, with ``slope`` added, has no lower bound."""
+        """The corner of the minimum; None if the objective, with ``slope`` added, has no lower bound.
+
+        Raises:
+            DescentError: if rounding keeps it from ending, as thousands of equal responses can.
+        """
         for _ in range(_CORNERS):
             edge = self._edge(corner, None if slope is None else slope.numpy())
             if edge is None:
@@ -80,7 +88,7 @@ class Descent:
             images, ranks = corner.images.copy(), corner.ranks.copy()
             images[leaving], ranks[leaving] = entering
             corner = Corner(images, ranks)
-        raise RuntimeError("features must allow a fit, but none was found in time; scale them, or add a ridge.")
+        raise DescentError
 
     def _edge(self, corner: Corner, slope: Floats | None) -> tuple[int, _Line] | None:
         """The image that leaves the corner and the edge that then falls most steeply; None at the minimum."""

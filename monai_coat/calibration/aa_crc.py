@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from monai_coat.calibration._quantile_regression import COARSE, FINE, WARM, Problem, minimise
-from monai_coat.calibration._vertex_descent import Descent
+from monai_coat.calibration._vertex_descent import Descent, DescentError
 from monai_coat.functional._checks import check_alpha
 
 __all__ = ["exact_thresholds", "fit_linear_thresholds", "linear_threshold_risk"]
@@ -31,12 +31,13 @@ def fit_linear_thresholds(features: Tensor, sketches: Tensor, level: float, ridg
     objective is an integral of FNR minus a; the integral is the sum above, in closed form.
 
     Without a ridge that is a linear program, and it is solved as one: Newton's method on a smoothed hinge leads near a
-    corner, from which the descent goes from corner to corner until none is lower. Repeated and constant features do no
-    harm. With a ridge Newton's method goes on, until the hinge is rounded over 1e-5 of probability.
+    corner, from which the descent goes from corner to corner until none is lower. Where thousands of scores are equal,
+    rounding may keep it from ending; Newton's method then takes its place. Repeated and constant features do no harm.
+    With a ridge Newton's method goes on, until the hinge is rounded over 1e-5 of probability.
 
     Args:
         features: :math:`\Phi`, ``(n, d)``, without a constant.
-        sketches: ascending foreground probabilities ``(n, K)``, see
+        sketches: foreground probabilities ``(n, K)``, see
             :func:`~monai_coat.functional.foreground_sketch`; rows of NaN, which are images without foreground, are left
             out.
         level: a, in (0, 1).
@@ -48,8 +49,8 @@ def fit_linear_thresholds(features: Tensor, sketches: Tensor, level: float, ridg
 
     Raises:
         ValueError: if ``level`` is outside (0, 1) (for :math:`\alpha - 1/n` there are then too few images), ``ridge``
-            is negative, shapes disagree, features are not finite, sketches are not ascending, or no image has
-            foreground.
+            is negative, shapes disagree, features are not finite, rows of sketches are finite in part, or no
+            image has foreground.
 
     Example:
         >>> sketches = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]])
@@ -71,10 +72,9 @@ def fit_linear_thresholds(features: Tensor, sketches: Tensor, level: float, ridg
     scaled = _Scaled.of(features, sketches, level, ridge)
     if ridge:
         return scaled.unscaled(minimise(scaled.problem, FINE))
-    descent = Descent(scaled.problem)
-    corner = descent.lowest(descent.near(minimise(scaled.problem, COARSE)))
-    assert corner is not None  # each term is bounded below, since the level is in (0, 1)
-    return scaled.unscaled(descent.coefficients(corner))
+    lowest = _lowest(Descent(scaled.problem), scaled.problem, minimise(scaled.problem, COARSE))
+    assert lowest is not None  # each term is bounded below, since the level is in (0, 1)
+    return scaled.unscaled(lowest)
 
 
 def exact_thresholds(features: Tensor, sketches: Tensor, test_features: Tensor, alpha: float) -> Tensor:
@@ -88,8 +88,10 @@ def exact_thresholds(features: Tensor, sketches: Tensor, test_features: Tensor, 
 
     .. math:: E\big[g(X)\,(\mathrm{FNR} - \alpha)\big] \le 0.
 
-    Exactly, of the scores in the sketches: a last term that is linear is a miss of one at every threshold, and against
-    the true miss it can only lower the threshold, under which the minimum over all n + 1 images has that property.
+    Exactly so for the scores in the sketches, with thresholds rounded to float32 as scores are: the last term is a miss
+    of one at every threshold. In place of the true miss it can only lower the threshold, and the minimum over all n + 1
+    images with their true misses has that property. (Where thousands of scores are equal, as in maps of 8 bit, rounding
+    may keep the search from that minimum; the threshold is then one whose hinge is rounded over 1e-5.)
 
     The minimum lies at minus infinity if and only if the features of the new image, constant included, are no sum
     :math:`\sum_i c_i \Phi(X_i)` with :math:`-1 \le c_i \le \alpha / (1 - \alpha)`: too few images, an image far from
@@ -97,7 +99,7 @@ def exact_thresholds(features: Tensor, sketches: Tensor, test_features: Tensor, 
 
     Args:
         features: ``(n, d)`` of the calibration images, without a constant.
-        sketches: their ascending foreground scores ``(n, K)``; rows of NaN are left out.
+        sketches: their foreground scores ``(n, K)``; rows of NaN are left out.
         test_features: ``(m, d)``.
         alpha: tolerated mean false negative rate, in (0, 1).
 
@@ -125,12 +127,20 @@ def exact_thresholds(features: Tensor, sketches: Tensor, test_features: Tensor, 
     thresholds = torch.full((len(test_features),), -math.inf, dtype=torch.float64)
     rows, within = scaled.rows(test_features)
     for index in torch.nonzero(within).flatten().tolist():
-        slope = (1 - alpha) / n * rows[index]
-        near = descent.near(minimise(scaled.problem.with_slope(slope), WARM, start))
-        corner = descent.lowest(near, slope)
-        if corner is not None:
-            thresholds[index] = rows[index] @ descent.coefficients(corner)
+        problem = scaled.problem.with_slope((1 - alpha) / n * rows[index])
+        lowest = _lowest(descent, problem, minimise(problem, WARM, start))
+        if lowest is not None:
+            thresholds[index] = rows[index] @ lowest
     return thresholds
+
+
+def _lowest(descent: Descent, problem: Problem, near: Tensor) -> Tensor | None:
+    """Coefficients at the minimum; None if it lies at minus infinity."""
+    try:
+        corner = descent.lowest(descent.near(near), problem.slope)
+    except DescentError:
+        return minimise(problem, FINE[len(COARSE) :], near)
+    return None if corner is None else descent.coefficients(corner)
 
 
 def linear_threshold_risk(theta: Tensor, features: Tensor, sketches: Tensor, level: float) -> float:
@@ -159,25 +169,26 @@ class _Scaled:
     def of(cls, features: Tensor, sketches: Tensor, level: float, ridge: float) -> _Scaled:
         _check(features, sketches)
         has = ~torch.isnan(sketches).any(1)
-        features, sketches = features[has].detach().double(), sketches[has].detach().double()
+        features = features[has].detach().cpu().double()
+        sketches = sketches[has].detach().cpu().double().sort(1).values.contiguous()
         center = features.mean(0)
         spread = (features - center).square().mean(0).sqrt()
         # Constant features have no spread; on a new image they may differ, which must be seen.
         spread = torch.where(spread > 1e-9 * (1 + center.abs()), spread, 1 + center.abs())
         design = _with_constant((features - center) / spread)
         basis = torch.eye(design.shape[1], dtype=torch.float64) if ridge else _basis(design)
-        return cls(Problem(design @ basis, sketches.contiguous(), level, ridge), center, spread, basis)
+        return cls(Problem(design @ basis, sketches, level, ridge), center, spread, basis)
 
     def rows(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of the design for new images, and whether they are combinations of the old ones at all."""
-        full = _with_constant((features.detach().double() - self.center) / self.spread)
+        full = _with_constant((features.detach().cpu().double() - self.center) / self.spread)
         rows = full @ self.basis
         return rows, (full - rows @ self.basis.T).norm(dim=1) <= 10 * _RANK * full.norm(dim=1)
 
     def unscaled(self, theta: Tensor) -> Tensor:
-        theta = self.basis @ theta
-        slopes = theta[1:] / self.spread
-        return torch.cat([theta[:1] - slopes @ self.center, slopes])
+        scaled = self.basis @ theta
+        slopes = scaled[1:] / self.spread
+        return torch.cat([scaled[:1] - slopes @ self.center, slopes])
 
 
 def _with_constant(features: Tensor) -> Tensor:
@@ -187,7 +198,8 @@ def _with_constant(features: Tensor) -> Tensor:
 def _basis(design: Tensor) -> Tensor:
     """Orthonormal columns that span the rows of the design."""
     _, sizes, rows = torch.linalg.svd(design, full_matrices=False)
-    return rows[sizes > _RANK * sizes[0]].T.contiguous()
+    basis: Tensor = rows[sizes > _RANK * sizes[0]].T.contiguous()
+    return basis
 
 
 def _check(features: Tensor, sketches: Tensor) -> None:
@@ -201,11 +213,9 @@ def _check(features: Tensor, sketches: Tensor) -> None:
         raise ValueError("sketches must hold an image with foreground, got none; add images.")
     if not bool(torch.isfinite(features[~empty.any(1)]).all()):
         raise ValueError("features must be finite, got NaN or infinity; look at the embedding.")
-    full = sketches[~empty.any(1)]
-    if not (torch.equal(empty.any(1), empty.all(1)) and bool(torch.isfinite(full).all() and (full.diff() >= 0).all())):
+    if not torch.equal(empty.any(1), empty.all(1)) or bool(torch.isinf(sketches).any()):
         raise ValueError(
-            "sketches must be finite and ascending in each row, or NaN in all of it, got others; make them by "
-            "foreground_sketch."
+            "sketches must be finite in each row, or NaN in all of it, got a mixture; see foreground_sketch."
         )
 
 

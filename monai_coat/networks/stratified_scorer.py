@@ -1,13 +1,13 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Strata of difficulty, each with an offset of its own: CCRA-S and its kin."""
+"""Strata of expected size, each with an offset of its own: CCRA-S and its kin."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from monai_coat.functional import foreground_scores, uncertain_share
+from monai_coat.functional import foreground_scores
 
 __all__ = ["StratifiedScorer"]
 
@@ -15,8 +15,8 @@ __all__ = ["StratifiedScorer"]
 class StratifiedScorer(nn.Module):
     r"""Another scorer's scores minus an offset for the stratum that the image falls in.
 
-    Strata are quantiles of the uncertain share of the probability map, which needs no label. The offset of a stratum is
-    the cutoff at which its images have the tolerated miss on average.
+    Strata are quantiles of the probability map's mean, the size that is expected, which needs no label. The offset of a
+    stratum is the cutoff at which its images have the tolerated miss on average.
 
     CCRA-S, published for the scores of CRA, calibrates every stratum on its own part of the calibration set. Here the
     offsets are learned on other images and one cutoff is calibrated on top: the promise is marginal and exact, however
@@ -24,7 +24,7 @@ class StratifiedScorer(nn.Module):
 
     Args:
         scorer: scorer whose scores are shifted.
-        num_strata: number of strata, at least 2.
+        num_strata: number of strata, at least 2; the paper's are 5.
 
     Raises:
         ValueError: if ``num_strata`` is below 2.
@@ -39,10 +39,10 @@ class StratifiedScorer(nn.Module):
         torch.Size([40, 1, 8, 8])
 
     Source:
-        CCRA-S of the CRA paper (2025).
+        Luo and Zhou, CRA (2025), CCRA-S, with K = 5 strata of total mass.
     """
 
-    def __init__(self, scorer: nn.Module, num_strata: int = 4) -> None:
+    def __init__(self, scorer: nn.Module, num_strata: int = 5) -> None:
         super().__init__()
         if num_strata < 2:
             raise ValueError(f"num_strata must be at least 2, got {num_strata}; one stratum is the scorer itself.")
@@ -59,8 +59,8 @@ class StratifiedScorer(nn.Module):
         return scores - offsets.reshape(list(offsets.shape) + [1] * (scores.dim() - 2))
 
     def stratum(self, probs: Tensor) -> Tensor:
-        """Stratum ``(B, C)`` of each map, easiest first."""
-        return torch.searchsorted(self.edges, uncertain_share(probs).contiguous())
+        """Stratum ``(B, C)`` of each map, smallest first."""
+        return torch.searchsorted(self.edges, probs.float().flatten(2).mean(-1))
 
     def thresholds(self, image: Tensor, probs: Tensor) -> Tensor:
         """Zeros ``(B, C)``: the offsets are in the unit of the scores."""
@@ -81,10 +81,10 @@ class StratifiedScorer(nn.Module):
         """
         with torch.no_grad():
             values, _ = foreground_scores(self.scorer(image, probs), labels)
-        share = uncertain_share(probs).flatten()
+        size = probs.float().flatten(2).mean(-1).flatten()
         has = torch.tensor([value.numel() > 0 for value in values])
         steps = torch.arange(1, len(self.offsets)) / len(self.offsets)
-        self.edges.copy_(torch.quantile(share[has].double(), steps.double()))
+        self.edges.copy_(torch.quantile(size[has].double(), steps.double()))
         stratum = self.stratum(probs).flatten()
         for index in range(len(self.offsets)):
             chosen = [values[i] for i in torch.nonzero((stratum == index) & has).flatten().tolist()]
