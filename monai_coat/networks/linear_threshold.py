@@ -59,8 +59,9 @@ class LinearThresholdPredictor(nn.Module):
 
     def forward(self, image: Tensor, probs: Tensor) -> Tensor:
         """Thresholds ``(B, C)`` of images ``(B, channels, *spatial)`` and maps ``(B, C, *spatial)``."""
-        if bool(torch.isnan(self.coefficients).any()):
-            raise RuntimeError("predictor must have coefficients before it predicts; call set_coefficients.")
+        if torch.jit.is_scripting() or not torch.compiler.is_compiling():  # noqa: SIM102  export cannot branch on values
+            if bool(torch.isnan(self.coefficients).any()):
+                raise RuntimeError("predictor must have coefficients before it predicts; call set_coefficients.")
         features = self.features(image, probs)
         return features @ self.coefficients[:, 1:].T + self.coefficients[:, 0]
 

@@ -42,10 +42,21 @@ def test_coefficients_travel_with_the_weights_and_refuse_before(blobs, tmp_path)
     predictor = LinearThresholdPredictor().set_coefficients(torch.rand(1, 31))
     save_weights(predictor, tmp_path / "predictor.pt")
     other = LinearThresholdPredictor()
-    with pytest.raises(RuntimeError, match="predictor must have coefficients before it predicts"):
-        other(image, probs)
+    for form in (other, torch.jit.script(other)):
+        with pytest.raises((RuntimeError, torch.jit.Error), match="predictor must have coefficients"):
+            form(image, probs)
     assert torch.equal(load_weights(other, tmp_path / "predictor.pt")(image, probs), predictor(image, probs))
     torch.testing.assert_close(torch.jit.script(predictor)(image, probs), predictor(image, probs))
+
+
+def test_exported_it_gives_the_same_thresholds(blobs):
+    """ONNX goes through this form, which cannot look at coefficients to decide what to do."""
+    _, probs, _ = blobs
+    two = torch.cat([probs, 1 - probs], 1)
+    coefficients = torch.linspace(-0.02, 0.02, 122).reshape(2, 61)
+    predictor = LinearThresholdPredictor(num_classes=2).set_coefficients(coefficients)
+    exported = torch.export.export(predictor, (two, two)).module()
+    torch.testing.assert_close(exported(two, two), predictor(two, two))
 
 
 def test_bad_arguments_are_named():
