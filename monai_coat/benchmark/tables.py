@@ -170,14 +170,18 @@ def to_latex(rows: Sequence[Row]) -> str:
 
 
 def write_results(results: Results, path: Path) -> None:
-    """Write all cells to one file, one line each, splits as columns and without single images."""
+    """Write all cells to one file, one line each, splits as columns of four decimals, and without single images."""
     lines = []
     for result in results:
-        columns = {name: [split[name] for split in result["splits"]] for name in result["splits"][0]}
+        columns = {name: [_short(split[name]) for split in result["splits"]] for name in result["splits"][0]}
         cell = {key: value for key, value in result.items() if key != "coverage_of_first_split"} | {"splits": columns}
         lines.append(json.dumps(cell, separators=(",", ":")))
     with replacing(path) as temporary:
         temporary.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+
+
+def _short(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def write_tables(results: Results, protocol: Protocol, folder: Path) -> list[Row]:
