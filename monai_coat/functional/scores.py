@@ -45,7 +45,7 @@ def expected_coverage_scores(probs: Tensor) -> Tensor:
 
     Returns:
         Scores in [0, 1] in float32, of the same shape and without gradient; 1 everywhere on a map of zeros, which says
-        nothing about where to begin.
+        nothing about where to begin; NaN everywhere on a map with NaN.
 
     Example:
         >>> expected_coverage_scores(torch.tensor([[[0.5, 0.25, 0.25, 0.0]]]))
@@ -60,5 +60,5 @@ def expected_coverage_scores(probs: Tensor) -> Tensor:
     mass = torch.cumsum(ascending, -1)
     last_equal = torch.searchsorted(ascending, values, right=True) - 1
     left = torch.gather(mass, -1, last_equal) / mass[:, :, -1:]
-    # Zero by zero is a map without mass.
-    return torch.nan_to_num(left, nan=1.0).float().reshape(probs.shape)
+    # A map of zeros has no mass; NaN in a map is no such case, and stays for whoever checks the scores.
+    return left.masked_fill(mass[:, :, -1:] == 0, 1.0).float().reshape(probs.shape)

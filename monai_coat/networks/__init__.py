@@ -14,7 +14,7 @@ from monai_coat.networks.map_summaries import MapSummaries
 from monai_coat.networks.pspnet import PSPNet
 from monai_coat.networks.residual_encoder import EncoderDepth, ResidualEncoder
 from monai_coat.networks.risk_scorer import PredictedRiskScorer
-from monai_coat.networks.scorers import MarginScorer, ProbabilityScorer, ScoreSpace
+from monai_coat.networks.scorers import MarginScorer, ProbabilityScorer, ScoreSpace, TrivialScorer
 from monai_coat.networks.sinet import SINet
 from monai_coat.networks.stratified_scorer import StratifiedScorer
 from monai_coat.networks.threshold_predictor import PredictorBackbone, ThresholdPredictor
@@ -41,6 +41,7 @@ __all__ = [
     "ScoreSpace",
     "StratifiedScorer",
     "ThresholdPredictor",
+    "TrivialScorer",
     "load_weights",
     "save_weights",
     "unwrap_adaptive_segmenter",

@@ -31,6 +31,7 @@ class BoundaryDistanceScorer(nn.Module):
 
     Raises:
         ValueError: if ``kappa`` is not positive.
+        RuntimeError: by MONAI, when called without SciPy, which the extra ``methods`` installs.
 
     Example:
         >>> probs = torch.tensor([0.9, 0.5, 0.4, 0.1]).reshape(1, 1, 2, 2)
@@ -43,7 +44,7 @@ class BoundaryDistanceScorer(nn.Module):
 
     def __init__(self, kappa: float = 1.5) -> None:
         super().__init__()
-        if kappa <= 0:
+        if not kappa > 0:
             raise ValueError(f"kappa must be positive, got {kappa}; the paper's are 1.2 and 1.5.")
         self.kappa = kappa
 
@@ -60,7 +61,8 @@ class BoundaryDistanceScorer(nn.Module):
         distance = _distance(inside) + _distance(~inside)
         lack = -torch.log(probs + 1e-5)
         weight = torch.sigmoid(10 * self.kappa * _scaled(distance) * _scaled(lack))
-        return 1 - weight * (1 - probs)
+        # Distances come in float64.
+        return (1 - weight * (1 - probs)).float()
 
     def thresholds(self, image: Tensor, probs: Tensor) -> Tensor:
         """Zeros ``(B, C)``: the sets are no cuts of the probability map."""

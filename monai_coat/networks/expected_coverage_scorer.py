@@ -9,11 +9,14 @@ from monai.utils.module import optional_import
 from torch import Tensor, nn
 
 from monai_coat.functional import expected_coverage_scores
-from monai_coat.functional._checks import check_forms
+from monai_coat.functional._checks import check_finite, check_forms, check_labels
 
 __all__ = ["ExpectedCoverageScorer", "IsotonicCalibration"]
 
-isotonic, has_isotonic = optional_import("sklearn.isotonic")
+isotonic, has_isotonic = optional_import(
+    "sklearn.isotonic",
+    descriptor="scikit-learn must be installed to fit this; run pip install 'monai_coat[methods]' ({}).",
+)
 
 
 class ExpectedCoverageScorer(nn.Module):
@@ -48,12 +51,15 @@ class IsotonicCalibration(nn.Module):
     """A monotone map of probabilities to the share of foreground among pixels that have them.
 
     A regression on bins that are even in the log odds; every image weighs the same, whatever its size. A slight slope
-    is mixed in, so that no two pixels become equal that were not. One map serves all classes.
+    is mixed in, so that the order of pixels shows where the regression is flat: it is never reversed, and pixels become
+    equal only where float32 cannot tell their calibrated values apart, or where both probabilities lie within 1e-6 of 0
+    or of 1. One map serves all classes.
 
     Args:
-        bins: number of bins.
+        bins: number of bins, at least 1.
 
     Raises:
+        ValueError: if ``bins`` is below 1.
         OptionalImportError: when fitted without scikit-learn, which the extra ``methods`` installs.
         RuntimeError: when called before it was fitted.
 
@@ -69,6 +75,8 @@ class IsotonicCalibration(nn.Module):
 
     def __init__(self, bins: int = 512) -> None:
         super().__init__()
+        if bins < 1:
+            raise ValueError(f"bins must be at least 1, got {bins}; 512 are ample.")
         self.values = nn.Buffer(torch.full((bins + 1,), torch.nan))
 
     def forward(self, probs: Tensor) -> Tensor:
@@ -77,7 +85,8 @@ class IsotonicCalibration(nn.Module):
             if bool(torch.isnan(self.values[0])):
                 raise RuntimeError("calibration must be fitted before it is used; call fit, or load fitted weights.")
         place = self._place(probs)
-        left = place.floor().long().clamp(max=len(self.values) - 2)
+        # Clamped from below too: NaN, as an index, would be far outside, and as a weight stays NaN.
+        left = place.floor().long().clamp(0, len(self.values) - 2)
         return torch.lerp(self.values[left], self.values[left + 1], (place - left).float())
 
     def _place(self, probs: Tensor) -> Tensor:
@@ -87,8 +96,15 @@ class IsotonicCalibration(nn.Module):
 
     @torch.jit.unused
     def fit(self, probs: Tensor, labels: Tensor) -> IsotonicCalibration:
-        """Fit to probability maps ``(B, C, *spatial)`` and masks of images that no calibration will use."""
+        """Fit to probability maps ``(B, C, *spatial)`` and masks of images that no calibration will use.
+
+        Raises:
+            TypeError: if ``probs`` is not floating point.
+            ValueError: if shapes differ, ``probs`` is not finite, or labels hold anything but 0 and 1.
+        """
         check_forms(probs, labels)
+        check_finite(probs, "probs")
+        labels = check_labels(labels)
         knots = len(self.values)
         images, share = probs.shape[0] * probs.shape[1], 1.0 / probs[0, 0].numel()
         bins = self._place(probs).round().long().flatten()

@@ -15,7 +15,10 @@ from monai_coat.networks.map_summaries import MapSummaries
 
 __all__ = ["PredictedRiskScorer"]
 
-ensemble, _ = optional_import("sklearn.ensemble")
+ensemble, _ = optional_import(
+    "sklearn.ensemble",
+    descriptor="scikit-learn must be installed to fit this; run pip install 'monai_coat[methods]' ({}).",
+)
 
 _DEPTH = 3
 _NODES = 2 ** (_DEPTH + 1) - 1
@@ -35,10 +38,11 @@ class PredictedRiskScorer(nn.Module):
     are flat. One class.
 
     Args:
-        trees: number of trees.
-        steps: thresholds of an image that the regressor learns from and is asked for.
+        trees: number of trees, at least 1.
+        steps: thresholds of an image that the regressor learns from and is asked for, at least 2.
 
     Raises:
+        ValueError: if ``trees`` is below 1 or ``steps`` below 2.
         OptionalImportError: when fitted without scikit-learn, which the extra ``methods`` installs.
         RuntimeError: when called before it was fitted.
 
@@ -54,6 +58,10 @@ class PredictedRiskScorer(nn.Module):
 
     def __init__(self, trees: int = 100, steps: int = 24) -> None:
         super().__init__()
+        if trees < 1 or steps < 2:
+            raise ValueError(
+                f"trees must be at least 1 and steps at least 2, got {trees} and {steps}; risk is drawn between steps."
+            )
         self.summaries = MapSummaries(1)
         self.ladder = nn.Buffer(torch.linspace(-9, 9, steps), persistent=False)
         self.mean = nn.Buffer(torch.tensor(torch.nan))
@@ -66,7 +74,8 @@ class PredictedRiskScorer(nn.Module):
         risk = self.risk(self.summaries(probs.float()))
         place = (logit_scores(probs).flatten(1) - self.ladder[0]) / (self.ladder[1] - self.ladder[0])
         place = place.clamp(0, len(self.ladder) - 1)
-        left = place.floor().long().clamp(max=len(self.ladder) - 2)
+        # Clamped from below too: NaN, as an index, would be far outside, and as a weight stays NaN.
+        left = place.floor().long().clamp(0, len(self.ladder) - 2)
         low, high = risk.gather(1, left), risk.gather(1, left + 1)
         # A tie at either end of the ladder is broken by the probability itself.
         ends = 1e-3 * probs.float().flatten(1)

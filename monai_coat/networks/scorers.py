@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from monai_coat.functional import expected_coverage_scores, logit_scores
 
-__all__ = ["MarginScorer", "ProbabilityScorer", "ScoreSpace"]
+__all__ = ["MarginScorer", "ProbabilityScorer", "ScoreSpace", "TrivialScorer"]
 
 
 class ProbabilityScorer(nn.Module):
@@ -33,6 +33,25 @@ class ProbabilityScorer(nn.Module):
     def shifted(self, thresholds: Tensor, cutoff: Tensor) -> Tensor:
         """The cutoff itself, for each image."""
         return (thresholds + cutoff).clamp(0, 1)
+
+
+class TrivialScorer(nn.Module):
+    """The score is 1 everywhere, so that every calibration predicts everything: the row that no method may look like.
+
+    Its coverage is 1 on each image, its coverage gap exactly alpha, and its precision the share of foreground.
+
+    Example:
+        >>> TrivialScorer()(torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 4)).unique()
+        tensor([1.])
+    """
+
+    def forward(self, image: Tensor, probs: Tensor) -> Tensor:
+        """Scores ``(B, C, *spatial)``, all 1."""
+        return torch.ones_like(probs, dtype=torch.float32)
+
+    def thresholds(self, image: Tensor, probs: Tensor) -> Tensor:
+        """Zeros ``(B, C)``: every probability is inside."""
+        return torch.zeros(probs.shape[:2], device=probs.device)
 
 
 class ScoreSpace(StrEnum):

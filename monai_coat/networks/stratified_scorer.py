@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_coat.functional import foreground_scores
+from monai_coat.functional._checks import check_alpha
 
 __all__ = ["StratifiedScorer"]
 
@@ -20,7 +21,7 @@ class StratifiedScorer(nn.Module):
 
     CCRA-S, published for the scores of CRA, calibrates every stratum on its own part of the calibration set. Here the
     offsets are learned on other images and one cutoff is calibrated on top: the promise is marginal and exact, however
-    small a stratum is. Per-stratum promises are a matter of one calibration per group.
+    small a stratum is. Per-stratum promises are a matter of one calibration per group. Classes share the strata.
 
     Args:
         scorer: scorer whose scores are shifted.
@@ -77,8 +78,9 @@ class StratifiedScorer(nn.Module):
             alpha: tolerated mean false negative rate, in (0, 1).
 
         Raises:
-            ValueError: if a stratum is left without foreground.
+            ValueError: if ``alpha`` is no level, or a stratum is left without foreground.
         """
+        alpha = check_alpha(alpha)
         with torch.no_grad():
             values, _ = foreground_scores(self.scorer(image, probs), labels)
         size = probs.float().flatten(2).mean(-1).flatten()

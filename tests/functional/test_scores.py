@@ -36,6 +36,23 @@ def test_order_and_ties_are_kept(seed):
         assert torch.equal(p[:, None] == p, scores[:, None] == scores)
 
 
+@given(st.integers(0, 2**31), st.sampled_from([3, 1000]))
+def test_the_mean_score_by_mass_is_a_half_and_half_the_mass_of_ties(seed, levels):
+    # Of two pixels drawn by mass the second is no larger than the first with chance (1 + chance of a tie) / 2.
+    p = np.random.default_rng(seed).integers(1, levels, 30) / levels
+    mass = p / p.sum()
+    scores = expected_coverage_scores(torch.from_numpy(p).reshape(1, 1, -1)).double().numpy().ravel()
+    ties = (mass[:, None] * mass * (p[:, None] == p)).sum()
+    assert (mass * scores).sum() == pytest.approx((1 + ties) / 2, abs=1e-6)
+
+
+@given(st.integers(0, 2**31))
+def test_the_places_of_pixels_play_no_part(seed):
+    generator = torch.Generator().manual_seed(seed)
+    probs, places = torch.rand(2, 2, 50, generator=generator), torch.randperm(50, generator=generator)
+    assert torch.equal(expected_coverage_scores(probs[..., places]), expected_coverage_scores(probs)[..., places])
+
+
 def test_the_set_at_a_cutoff_is_the_smallest_whole_levels_with_more_than_the_rest():
     probs = torch.tensor([[[0.4, 0.3, 0.2, 0.1]]])
     scores = expected_coverage_scores(probs)
@@ -56,6 +73,14 @@ def test_tiny_probabilities_in_a_volume_keep_their_order():
 
 def test_a_map_of_zeros_is_one_tie():
     assert expected_coverage_scores(torch.zeros(1, 2, 4)).tolist() == [[[1.0] * 4] * 2]
+
+
+def test_nan_is_not_taken_for_a_map_of_zeros():
+    probs = torch.tensor([[[0.5, torch.nan, 0.2]], [[0.5, 0.25, 0.25]]])
+    scores = expected_coverage_scores(probs)
+    assert torch.isnan(scores[0]).all()
+    assert scores[1].tolist() == [[1.0, 0.5, 0.5]]
+    assert torch.isnan(logit_scores(probs)).equal(torch.isnan(probs))
 
 
 def test_log_odds_by_hand_and_clipped():

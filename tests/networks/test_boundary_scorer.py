@@ -38,6 +38,13 @@ def test_without_a_boundary_scores_are_probabilities(level):
     assert torch.equal(BoundaryDistanceScorer()(probs, probs), probs)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_scores_are_float32_with_a_boundary_and_without(dtype):
+    probs = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
+    assert BoundaryDistanceScorer()(probs, probs).dtype == torch.float32
+    assert BoundaryDistanceScorer()(probs, probs / 2.1).dtype == torch.float32
+
+
 def test_scores_are_at_least_the_probabilities_and_keep_the_promise(blobs, promise):
     image, probs, labels = blobs
     scores = BoundaryDistanceScorer()(image, probs)
@@ -48,3 +55,5 @@ def test_scores_are_at_least_the_probabilities_and_keep_the_promise(blobs, promi
 def test_kappa_must_be_positive():
     with pytest.raises(ValueError, match="kappa must be positive, got 0"):
         BoundaryDistanceScorer(0)
+    with pytest.raises(ValueError, match="kappa must be positive, got nan"):
+        BoundaryDistanceScorer(float("nan"))

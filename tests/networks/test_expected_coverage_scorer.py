@@ -4,11 +4,23 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
+from monai.utils.module import OptionalImportError
 
 from monai_coat.functional import expected_coverage_scores
-from monai_coat.networks import ExpectedCoverageScorer, IsotonicCalibration, load_weights, save_weights
+from monai_coat.networks import (
+    ExpectedCoverageScorer,
+    IsotonicCalibration,
+    expected_coverage_scorer,
+    load_weights,
+    risk_scorer,
+    save_weights,
+)
 
 
 def test_scores_are_the_function_and_keep_the_promise(blobs, promise):
@@ -38,6 +50,9 @@ def test_calibration_keeps_the_order_where_the_regression_is_flat(blobs):
     calibration = IsotonicCalibration().fit(probs, torch.zeros_like(labels))
     ladder = torch.linspace(0.001, 0.999, 500)
     assert (calibration(ladder).diff() > 0).all()
+    close = torch.linspace(0, 1, 200001)
+    for regression in (calibration, IsotonicCalibration().fit(probs, torch.ones_like(labels))):
+        assert (regression(close).diff() >= 0).all()
 
 
 def test_calibration_travels_with_the_weights_and_refuses_before(blobs, tmp_path):
@@ -49,6 +64,42 @@ def test_calibration_travels_with_the_weights_and_refuses_before(blobs, tmp_path
         other(image, probs)
     assert torch.equal(load_weights(other, tmp_path / "scorer.pt")(image, probs), scorer(image, probs))
     assert torch.equal(torch.jit.script(scorer)(image, probs), scorer(image, probs))
+
+
+def test_nan_in_a_map_stays_nan(blobs):
+    _, probs, labels = blobs
+    calibration = IsotonicCalibration().fit(probs, labels)
+    assert torch.isnan(calibration(torch.tensor([0.5, torch.nan]))).tolist() == [False, True]
+    assert torch.isnan(ExpectedCoverageScorer(calibration)(probs[:1], torch.full((1, 1, 2, 2), torch.nan))).all()
+
+
+def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch):
+    for name in ("sklearn", "sklearn.isotonic", "sklearn.ensemble"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for module, call in (
+        (expected_coverage_scorer, lambda copy, maps: copy.IsotonicCalibration().fit(maps, maps > 0.5)),
+        (risk_scorer, lambda copy, maps: copy.PredictedRiskScorer(2, 2).fit(maps, maps > 0.5)),
+    ):
+        copy = runpy.run_path(module.__file__)
+        with pytest.raises(OptionalImportError, match=r"pip install 'monai_coat\[methods\]'"):
+            call(SimpleNamespace(**copy), torch.rand(3, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("probs", "labels", "says"),
+    [
+        (torch.full((1, 1, 2, 2), torch.nan), torch.ones(1, 1, 2, 2), "probs must be finite, got NaN"),
+        (torch.full((1, 1, 2, 2), 0.5), torch.full((1, 1, 2, 2), 255), "labels must hold only 0 and 1, got 255"),
+    ],
+)
+def test_bad_maps_are_named(probs, labels, says):
+    with pytest.raises(ValueError, match=says):
+        IsotonicCalibration().fit(probs, labels)
+
+
+def test_there_must_be_a_bin():
+    with pytest.raises(ValueError, match="bins must be at least 1, got 0"):
+        IsotonicCalibration(0)
 
 
 def test_maps_and_masks_must_have_one_shape():

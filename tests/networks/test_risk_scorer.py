@@ -65,6 +65,20 @@ def test_trees_travel_with_the_weights_and_refuse_before(fitted, blobs, tmp_path
     assert torch.equal(load_weights(other, tmp_path / "scorer.pt")(*blobs[:2]), fitted(*blobs[:2]))
 
 
+def test_nan_in_a_map_stays_nan_and_in_its_image(fitted, blobs):
+    image, probs = blobs[0][:2], blobs[1][:2].clone()
+    probs[0, 0, 3, 4] = torch.nan
+    scores = fitted(image, probs)
+    assert torch.isnan(scores[0, 0, 3, 4])
+    assert torch.equal(scores[1], fitted(*(each[:2] for each in blobs[:2]))[1])
+
+
+@pytest.mark.parametrize("settings", [{"trees": 0}, {"steps": 1}])
+def test_bad_settings_are_named(settings):
+    with pytest.raises(ValueError, match="trees must be at least 1 and steps at least 2, got"):
+        PredictedRiskScorer(**settings)
+
+
 def test_bad_maps_are_named():
     with pytest.raises(ValueError, match="probs must have one class, got 2"):
         PredictedRiskScorer().fit(torch.rand(3, 2, 8, 8), torch.ones(3, 2, 8, 8))

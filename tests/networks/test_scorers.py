@@ -6,8 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from monai_coat.functional import expected_coverage_scores, logit_scores
-from monai_coat.networks import AdaptiveSegmenter, MarginScorer, ProbabilityScorer, ScoreSpace, ThresholdPredictor
+from monai_coat.calibration import calibrate_maps
+from monai_coat.functional import coverage_gap, expected_coverage_scores, logit_scores, true_positive_rate
+from monai_coat.networks import (
+    AdaptiveSegmenter,
+    MarginScorer,
+    ProbabilityScorer,
+    ScoreSpace,
+    ThresholdPredictor,
+    TrivialScorer,
+)
 
 
 class MeanPredictor(nn.Module):
@@ -24,6 +32,19 @@ def test_probability_scores_are_the_probabilities():
     assert torch.equal(scorer.thresholds(torch.rand(2, 1, 4, 5), probs), torch.zeros(2, 3))
 
 
+@pytest.mark.parametrize("alpha", [0.1, 0.3])
+def test_the_trivial_scorer_predicts_everything_and_has_a_gap_of_alpha(blobs, alpha):
+    image, probs, labels = blobs
+    scores = TrivialScorer()(image, probs)
+    result = calibrate_maps(list(scores), list(labels), alpha)
+    assert result.risk == (0.0,)
+    assert (scores >= result.cutoff[0]).all()
+    gap = coverage_gap(true_positive_rate(scores, labels, result.cutoff[0]), alpha)
+    torch.testing.assert_close(gap, torch.full_like(gap, alpha))
+    assert torch.equal(TrivialScorer().thresholds(image, probs), torch.zeros(60, 1))
+    assert torch.equal(torch.jit.script(TrivialScorer())(image, probs), scores)
+
+
 @pytest.mark.parametrize("size", [(4, 5), (3, 4, 5), (7,)])
 def test_margins_are_probability_minus_the_image_and_class_threshold(size):
     probs = torch.rand(2, 3, *size)
@@ -33,7 +54,7 @@ def test_margins_are_probability_minus_the_image_and_class_threshold(size):
             assert torch.equal(scores[image, index], probs[image, index] - probs[image, index].mean())
 
 
-@pytest.mark.parametrize("scorer", [ProbabilityScorer(), MarginScorer(MeanPredictor())])
+@pytest.mark.parametrize("scorer", [ProbabilityScorer(), MarginScorer(MeanPredictor()), TrivialScorer()])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_scores_and_thresholds_are_float32(scorer, dtype):
     image, probs = torch.rand(1, 1, 4, 4).to(dtype), torch.rand(1, 2, 4, 4).to(dtype)

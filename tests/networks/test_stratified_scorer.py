@@ -45,6 +45,8 @@ def test_offsets_travel_with_the_weights_and_refuse_before(blobs, tmp_path):
 def test_bad_arguments_are_named(blobs):
     with pytest.raises(ValueError, match="num_strata must be at least 2, got 1"):
         StratifiedScorer(ProbabilityScorer(), 1)
+    with pytest.raises(ValueError, match=r"alpha must be in \(0, 1\), got 7"):
+        StratifiedScorer(ProbabilityScorer(), 2).fit(*blobs, alpha=7)
     same = tuple(each[:1].repeat(4, 1, 1, 1) for each in blobs)
     with pytest.raises(ValueError, match="in every stratum, got none in stratum 1"):
         StratifiedScorer(ProbabilityScorer(), 2).fit(*same, alpha=0.2)
