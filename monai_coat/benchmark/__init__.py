@@ -8,7 +8,8 @@ from monai_coat.benchmark.cells import read_cells, run_benchmark
 from monai_coat.benchmark.methods import FITS, Fitted
 from monai_coat.benchmark.protocol import Group, Protocol, load_protocol, protocol_of_folder
 from monai_coat.benchmark.report import write_benchmark
-from monai_coat.benchmark.tables import rows_of, to_latex, to_markdown
+from monai_coat.benchmark.rows import rows_of
+from monai_coat.benchmark.tables import to_latex, to_markdown
 
 __all__ = [
     "FITS",

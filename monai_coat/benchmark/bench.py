@@ -54,7 +54,10 @@ class Bench:
 
         Saved predictions and studies have several rounds; else there is one, as training a segmenter is dear.
         """
-        images, samples = load_images(self.protocol, dataset, self.folder), self._samples(dataset)
+        images, samples = (
+            load_images(self.protocol, dataset, self.folder),
+            samples_of(self.protocol, dataset, self.folder),
+        )
         if len(images.probs):
             return self._rounds_of_predictions(images, samples)
         parts = partition(samples, self.protocol.fractions, self.protocol.seed)
@@ -66,9 +69,6 @@ class Bench:
         if cross_fit:
             train = self._cross_fitted(job, images, parts.base_train).joined(train)
         return [Round(train, pool)]
-
-    def _samples(self, dataset: str) -> list[dict[str, Any]]:
-        return samples_of(self.protocol, dataset, self.folder)
 
     def _maps(self, job: _Job, images: Images, base: Samples, wanted: Samples) -> Maps:
         """Maps of some images by the segmenter that was trained on others."""

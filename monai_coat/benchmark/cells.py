@@ -26,7 +26,7 @@ from monai_coat.benchmark.protocol import Group, Protocol, digest_of
 from monai_coat.benchmark.segmenters import network_input
 from monai_coat.data._json import read_json, write_json
 
-__all__ = ["BenchmarkCell", "cells_of", "read_cells", "run_benchmark"]
+__all__ = ["BenchmarkCell", "cells_of", "draw_split", "fit_cell", "read_cells", "run_benchmark", "scores_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,17 +94,15 @@ def _done(cell: BenchmarkCell, protocol: Protocol, folder: Path) -> dict[str, An
 
 def _run(cell: BenchmarkCell, bench: Bench) -> dict[str, Any]:
     protocol, group = bench.protocol, cell.group
-    settings = dict(protocol.methods[cell.method])
-    fit = fit_of(settings.pop("fit"))
-    rounds = bench.rounds(group.dataset, group.network, bool(settings.pop("cross_fit", False)))
+    rounds = bench.rounds(group.dataset, group.network, bool(protocol.methods[cell.method].get("cross_fit", False)))
     splits: list[dict[str, Any]] = []
     losses: list[list[float]] = []
     seconds = {"fit": 0.0, "score": 0.0, "splits": 0.0}
     for number, each in enumerate(rounds):
         started = time.perf_counter()
-        fitted = fit(each.train, alpha=group.alpha, seed=protocol.seed, **settings)
+        fitted = fit_cell(cell, each.train, protocol)
         ended = time.perf_counter()
-        scores = _sorted_scores(fitted, each.pool)
+        scores = SortedScores.of(scores_of(fitted, each.pool), each.pool.label)
         scored = time.perf_counter()
         losses.append([round(loss, 6) for loss in fitted.losses])
         for split in range(number, protocol.splits, len(rounds)):
@@ -130,24 +128,35 @@ def _run(cell: BenchmarkCell, bench: Bench) -> dict[str, Any]:
     }
 
 
-def _sorted_scores(fitted: Fitted, pool: Maps) -> SortedScores:
+def fit_cell(cell: BenchmarkCell, train: Maps, protocol: Protocol) -> Fitted:
+    """Fit the cell's method to the images of a round."""
+    settings = dict(protocol.methods[cell.method])
+    settings.pop("cross_fit", None)
+    return fit_of(settings.pop("fit"))(train, alpha=cell.group.alpha, seed=protocol.seed, **settings)
+
+
+def scores_of(fitted: Fitted, pool: Maps) -> Tensor:
+    """Scores ``(N, 1, H, W)``; the probabilities themselves where a rule gives the thresholds."""
     if fitted.scorer is None:
-        return pool.sorted_probs
-    scores: list[Tensor] = []
+        return pool.probs
     with torch.no_grad():
-        for image, probs in zip(pool.image.split(64), pool.probs.split(64), strict=True):
-            scores.append(fitted.scorer(network_input(image), probs))
-    return SortedScores.of(torch.cat(scores), pool.label)
+        parts = zip(pool.image.split(64), pool.probs.split(64), strict=True)
+        return torch.cat([fitted.scorer(network_input(image), probs) for image, probs in parts])
+
+
+def draw_split(each: Round, protocol: Protocol, number: int) -> tuple[list[int], list[int]]:
+    """Places of calibration and test images in the pool."""
+    order = np.random.default_rng((protocol.seed, number)).permutation(len(each.pool))
+    share = protocol.fractions[2] / sum(protocol.fractions[2:])
+    first = round(share * len(order))
+    return sorted(order[:first].tolist()), sorted(order[first:].tolist())
 
 
 def _split(
     fitted: Fitted, scores: SortedScores, each: Round, alpha: float, protocol: Protocol, number: int
 ) -> dict[str, Any]:
     """One draw of calibration and test images out of the pool."""
-    order = np.random.default_rng((protocol.seed, number)).permutation(len(each.pool))
-    share = protocol.fractions[2] / sum(protocol.fractions[2:])
-    first = round(share * len(order))
-    calibration, test = sorted(order[:first].tolist()), sorted(order[first:].tolist())
+    calibration, test = draw_split(each, protocol, number)
     cutoff = None
     if fitted.rule is not None:
         cutoffs = fitted.rule(each.pool, calibration, test).tolist()

@@ -12,14 +12,12 @@ import numpy as np
 from monai.utils.module import optional_import
 
 from monai_coat.benchmark.maps import Maps
-from monai_coat.benchmark.tables import ENDS, Row
+from monai_coat.benchmark.rows import ENDS, Results, Row
 from monai_coat.data._atomic import replacing
 
 __all__ = ["draw_coverage_curves", "draw_gap_against_size", "draw_image_coverage", "draw_losses", "draw_temperatures"]
 
 plt, _ = optional_import("matplotlib.pyplot")
-
-Results = Sequence[Mapping[str, Any]]
 
 
 def draw_gap_against_size(rows: Sequence[Row], path: Path, highlighted: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 
 from monai_coat.benchmark.bench import Bench
-from monai_coat.benchmark.cells import read_cells, run_benchmark
+from monai_coat.benchmark.cells import run_benchmark
 from monai_coat.benchmark.figures import (
     draw_coverage_curves,
     draw_gap_against_size,
@@ -16,8 +16,11 @@ from monai_coat.benchmark.figures import (
     draw_losses,
     draw_temperatures,
 )
+from monai_coat.benchmark.overview import summary_markdown
+from monai_coat.benchmark.pages import draw_pages
 from monai_coat.benchmark.protocol import Protocol
-from monai_coat.benchmark.tables import summary_markdown, write_results, write_tables
+from monai_coat.benchmark.rows import rows_of
+from monai_coat.benchmark.tables import read_results, write_results, write_tables
 
 __all__ = ["write_benchmark"]
 
@@ -26,21 +29,22 @@ FIGURES = ("gap_against_size", "losses", "image_coverage", "temperatures", "curv
 logger = logging.getLogger(__name__)
 
 
-def write_benchmark(protocol: Protocol, folder: Path, only_report: bool = False) -> list[Path]:
+def write_benchmark(protocol: Protocol, folder: Path) -> list[Path]:
     """Run what is not done yet, and write tables and figures of everything that is.
 
     Args:
         protocol: what is compared.
         folder: where everything is kept: ``cells`` (one JSON each), ``segmenters`` and ``images`` (which may be removed
             to save space), ``results.json`` (all cells), ``tables.md``, ``gaps.tex`` and figures.
-        only_report: whether to leave alone what is not done.
 
     Returns:
-        The files of the report.
+        The files of the report, with a page of test images for each data set.
     """
-    results = read_cells(protocol, folder) if only_report else run_benchmark(protocol, folder)
-    rows = write_tables(results, protocol, folder)
+    results = run_benchmark(protocol, folder)
     write_results(results, folder / "results.json")
+    # Tables are of the file's four decimals, so that anybody can make them from it.
+    rows = rows_of(read_results(folder / "results.json"))
+    write_tables(rows, protocol, folder)
     written = [folder / name for name in ("results.json", "tables.md", "gaps.tex")]
     shown = [name for name in ("CRC", "COAT", protocol.default) if name in protocol.methods]
     figures = {name: folder / f"{name}.png" for name in FIGURES}
@@ -50,9 +54,9 @@ def write_benchmark(protocol: Protocol, folder: Path, only_report: bool = False)
     if with_losses:
         draw_losses(results, figures["losses"], "COAT" if "COAT" in with_losses else with_losses[0])
     draw_temperatures(results, figures["temperatures"])
-    if not only_report:
-        bench, network = Bench(protocol, folder), next(iter(protocol.networks))
-        pools = {f"{name}, {network}": bench.rounds(name, network)[0].pool for name in protocol.datasets}
-        draw_coverage_curves(pools, figures["curves"])
+    bench, network = Bench(protocol, folder), next(iter(protocol.networks))
+    pools = {f"{name}, {network}": bench.rounds(name, network)[0].pool for name in protocol.datasets}
+    draw_coverage_curves(pools, figures["curves"])
+    pages = draw_pages(bench, folder)
     logger.info("\n%s", summary_markdown(rows, protocol.default))
-    return written + [path for path in figures.values() if path.is_file()]
+    return [*written, *(path for path in figures.values() if path.is_file()), *pages]

@@ -7,98 +7,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from monai_coat.benchmark.overview import overview_markdown
 from monai_coat.benchmark.protocol import Protocol
+from monai_coat.benchmark.rows import Results, Row
 from monai_coat.data._atomic import replacing
 
-__all__ = ["Row", "rows_of", "summary_markdown", "to_latex", "to_markdown", "write_results", "write_tables"]
-
-Results = Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One method in one group: mean and standard deviation over splits.
-
-    Attributes:
-        dataset, network, alpha, method: the cell.
-        mean, sd: of each measure, by name.
-        difference: mean over splits of the coverage gap minus CRC's on the same split.
-        half_width: of the 95 % interval of that mean, by Student's t. It speaks of other draws of calibration and test
-            images from the same pool, with the trained networks as they are.
-        published: the paper's coverage gap, mean and SD, where it is public.
-    """
-
-    dataset: str
-    network: str
-    alpha: float
-    method: str
-    mean: Mapping[str, float]
-    sd: Mapping[str, float]
-    difference: float
-    half_width: float
-    published: tuple[float, float | None] | None
-
-    @property
-    def group(self) -> tuple[str, str, float]:
-        """Data set, network and level."""
-        return self.dataset, self.network, self.alpha
-
-    @property
-    def standard_errors_off(self) -> float:
-        """How many standard errors of the mean the coverage is away from its target."""
-        error = self.sd["coverage"] / math.sqrt(self.mean["splits"])
-        off = self.mean["coverage"] - (1 - self.alpha)
-        return off / error if error > 0 else math.inf if off else 0.0
-
-
-MEASURES = ("coverage", "coverage_gap", "precision", "stretch_median", "shortfall", "share_below", "set_fraction")
-
-
-def rows_of(results: Results, reference: str = "CRC") -> list[Row]:
-    """Summarise cells, in their order.
-
-    Raises:
-        ValueError: if a group's cells were run on other splits than the reference's.
-    """
-    published = json.loads(Path(__file__).with_name("published.json").read_text(encoding="utf-8"))["rows"]
-    references = {_group(r): r["splits"] for r in results if r["method"] == reference}
-    return [_row(result, references.get(_group(result)), published) for result in results]
-
-
-def _row(result: Mapping[str, Any], reference: Any, published: Sequence[Mapping[str, Any]]) -> Row:
-    splits = result["splits"]
-    columns = {name: np.array([split[name] for split in splits]) for name in MEASURES}
-    difference, half_width = math.nan, math.nan
-    if reference is not None:
-        if [split["hash"] for split in splits] != [split["hash"] for split in reference]:
-            raise ValueError(f"splits must be those of CRC in every cell of a group, got others for {_group(result)}.")
-        paired = columns["coverage_gap"] - np.array([split["coverage_gap"] for split in reference])
-        difference = float(paired.mean())
-        half_width = student_quantile(len(paired) - 1) * float(paired.std(ddof=1)) / math.sqrt(len(paired))
-    found = [p for p in published if _group(p) == _group(result) and p["method"] == result["method"]]
-    mean = {name: float(values.mean()) for name, values in columns.items()} | {"splits": float(len(splits))}
-    sd = {name: float(values.std(ddof=1)) for name, values in columns.items()}
-    gap = tuple(found[0]["coverage_gap"]) if found else None
-    return Row(*_group(result), result["method"], mean, sd, difference, half_width, gap)
-
-
-def _group(cell: Mapping[str, Any]) -> tuple[str, str, float]:
-    return cell["dataset"], cell["network"], cell["alpha"]
-
-
-def student_quantile(degrees: int) -> float:
-    """The 97.5 % quantile of Student's t, by the first terms of its expansion about the normal; from 4 degrees on."""
-    z = 1.959964
-    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / degrees + second / degrees**2 + third / degrees**3
-
+__all__ = ["read_results", "report_markdown", "to_latex", "to_markdown", "write_results", "write_tables"]
 
 HEAD = "| method | coverage | coverage gap | gap minus CRC's | precision | stretch | shortfall | published gap |"
 
@@ -125,34 +42,6 @@ def _line(row: Row) -> str:
 
 def _mean_sd(mean: float, sd: float | None) -> str:
     return f"{mean:.3f}" if sd is None else f"{mean:.3f} ({sd:.3f})"
-
-
-def summary_markdown(rows: Sequence[Row], default: str) -> str:
-    """One line per group: CRC, the default, and the method with the least gap among those as precise as CRC."""
-    lines = [f"| group | CRC: gap / precision | {default}: gap / precision | ratio | least gap as precise as CRC |"]
-    lines.append("|---|---|---|---|---|")
-    for group in dict.fromkeys(row.group for row in rows):
-        methods = {row.method: row for row in rows if row.group == group}
-        crc, ours = methods["CRC"], methods[default]
-        fair = [row for row in methods.values() if row.method not in ENDS and row.mean["precision"] >= _floor(crc)]
-        best = min(fair, key=lambda row: row.mean["coverage_gap"])
-        lines.append(
-            f"| {group[0]}, {group[1]}, {group[2]:g} | {_pair(crc)} | {_pair(ours)} | "
-            f"{ours.mean['coverage_gap'] / crc.mean['coverage_gap']:.2f} | {best.method}, {_pair(best)} |"
-        )
-    return "\n".join([*lines, ""])
-
-
-ENDS = ("everything", "oracle")
-"""Methods that mark the ends of the scale: no promise of a use, or knowledge of the mask."""
-
-
-def _floor(crc: Row) -> float:
-    return crc.mean["precision"] - 5e-4  # what three decimals cannot tell apart is equal
-
-
-def _pair(row: Row) -> str:
-    return f"{row.mean['coverage_gap']:.3f} / {row.mean['precision']:.3f}"
 
 
 def to_latex(rows: Sequence[Row]) -> str:
@@ -184,12 +73,24 @@ def _short(value: Any) -> Any:
     return round(value, 4) if isinstance(value, float) else value
 
 
-def write_tables(results: Results, protocol: Protocol, folder: Path) -> list[Row]:
-    """Write ``tables.md`` and ``gaps.tex``, and return the rows."""
-    rows = rows_of(results)
-    text = f"# Benchmark {protocol.name}\n\nMean (SD) over {protocol.splits} splits.\n\n"
-    text += summary_markdown(rows, protocol.default) + "\n" + to_markdown(rows)
-    for name, content in (("tables.md", text), ("gaps.tex", to_latex(rows))):
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """The cells of :func:`write_results`, splits as rows again."""
+    cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return [cell | {"splits": _rows(cell["splits"])} for cell in cells]
+
+
+def _rows(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def report_markdown(rows: Sequence[Row], protocol: Protocol) -> str:
+    """Everything for people: overview, groups, and a table for each."""
+    title = f"# Benchmark {protocol.name}\n\nMean (SD) over {protocol.splits} splits.\n"
+    return "\n".join([title, overview_markdown(rows, protocol.default), to_markdown(rows)])
+
+
+def write_tables(rows: Sequence[Row], protocol: Protocol, folder: Path) -> None:
+    """Write ``tables.md`` and ``gaps.tex``."""
+    for name, content in (("tables.md", report_markdown(rows, protocol)), ("gaps.tex", to_latex(rows))):
         with replacing(folder / name) as temporary:
             temporary.write_text(content, encoding="utf-8")
-    return rows

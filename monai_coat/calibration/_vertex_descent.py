@@ -18,12 +18,12 @@ __all__: list[str] = []
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_TIE = 1e-9
+_TIE = 1e-6
 """Share of the responses' range that keeps equal ones apart, so that no two corners are the same point."""
 _FLAT = 1e-6
 """A slope that counts as none; 1 is that of one response."""
 _FEW = 2048
-_CORNERS = 500
+_CORNERS = 1500
 
 
 @dataclass(frozen=True)

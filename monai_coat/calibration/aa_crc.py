@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -31,9 +32,9 @@ def fit_linear_thresholds(features: Tensor, sketches: Tensor, level: float, ridg
     objective is an integral of FNR minus a; the integral is the sum above, in closed form.
 
     Without a ridge that is a linear program, and it is solved as one: Newton's method on a smoothed hinge leads near a
-    corner, from which the descent goes from corner to corner until none is lower. Where thousands of scores are equal,
-    rounding may keep it from ending; Newton's method then takes its place. Repeated and constant features do no harm.
-    With a ridge Newton's method goes on, until the hinge is rounded over 1e-5 of probability.
+    corner, from which the descent goes from corner to corner until none is lower. Should rounding keep it from ending,
+    Newton's method takes its place. Repeated and constant features do no harm. With a ridge Newton's method goes on,
+    until the hinge is rounded over 1e-5 of probability.
 
     Args:
         features: :math:`\Phi`, ``(n, d)``, without a constant.
@@ -72,7 +73,11 @@ def fit_linear_thresholds(features: Tensor, sketches: Tensor, level: float, ridg
     scaled = _Scaled.of(features, sketches, level, ridge)
     if ridge:
         return scaled.unscaled(minimise(scaled.problem, FINE))
-    lowest = _lowest(Descent(scaled.problem), scaled.problem, minimise(scaled.problem, COARSE))
+    near = minimise(scaled.problem, COARSE)
+    try:
+        lowest = _lowest(Descent(scaled.problem), scaled.problem, near)
+    except DescentError:
+        lowest = minimise(scaled.problem, FINE[len(COARSE) :], near)
     assert lowest is not None  # each term is bounded below, since the level is in (0, 1)
     return scaled.unscaled(lowest)
 
@@ -90,12 +95,12 @@ def exact_thresholds(features: Tensor, sketches: Tensor, test_features: Tensor, 
 
     Exactly so for the scores in the sketches, with thresholds rounded to float32 as scores are: the last term is a miss
     of one at every threshold. In place of the true miss it can only lower the threshold, and the minimum over all n + 1
-    images with their true misses has that property. (Where thousands of scores are equal, as in maps of 8 bit, rounding
-    may keep the search from that minimum; the threshold is then one whose hinge is rounded over 1e-5.)
+    images with their true misses has that property.
 
     The minimum lies at minus infinity if and only if the features of the new image, constant included, are no sum
     :math:`\sum_i c_i \Phi(X_i)` with :math:`-1 \le c_i \le \alpha / (1 - \alpha)`: too few images, an image far from
-    the others, a group without any. Then no threshold can be promised and the set is the whole image.
+    the others, a group without any. Then no threshold can be promised and the set is the whole image. It is too where
+    rounding keeps the search from its end, which no map has been seen to do.
 
     Args:
         features: ``(n, d)`` of the calibration images, without a constant.
@@ -128,18 +133,16 @@ def exact_thresholds(features: Tensor, sketches: Tensor, test_features: Tensor, 
     rows, within = scaled.rows(test_features)
     for index in torch.nonzero(within).flatten().tolist():
         problem = scaled.problem.with_slope((1 - alpha) / n * rows[index])
-        lowest = _lowest(descent, problem, minimise(problem, WARM, start))
-        if lowest is not None:
-            thresholds[index] = rows[index] @ lowest
+        with suppress(DescentError):
+            lowest = _lowest(descent, problem, minimise(problem, WARM, start))
+            if lowest is not None:
+                thresholds[index] = rows[index] @ lowest
     return thresholds
 
 
 def _lowest(descent: Descent, problem: Problem, near: Tensor) -> Tensor | None:
     """Coefficients at the minimum; None if it lies at minus infinity."""
-    try:
-        corner = descent.lowest(descent.near(near), problem.slope)
-    except DescentError:
-        return minimise(problem, FINE[len(COARSE) :], near)
+    corner = descent.lowest(descent.near(near), problem.slope)
     return None if corner is None else descent.coefficients(corner)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from monai_coat.functional import expected_coverage_scores
 from monai_coat.functional._checks import check_finite, check_forms, check_labels
+from monai_coat.networks._fitted import check_fitted
 
 __all__ = ["ExpectedCoverageScorer", "IsotonicCalibration"]
 
@@ -70,7 +71,6 @@ class IsotonicCalibration(nn.Module):
         True
     """
 
-    reach = 14.0
     slope = 1e-3
 
     def __init__(self, bins: int = 512) -> None:
@@ -81,9 +81,7 @@ class IsotonicCalibration(nn.Module):
 
     def forward(self, probs: Tensor) -> Tensor:
         """Calibrated probabilities of the shape of ``probs``."""
-        if not torch.jit.is_scripting():  # noqa: SIM102
-            if bool(torch.isnan(self.values[0])):
-                raise RuntimeError("calibration must be fitted before it is used; call fit, or load fitted weights.")
+        check_fitted(~torch.isnan(self.values[0]), "calibration")
         place = self._place(probs)
         # Clamped from below too: NaN, as an index, would be far outside, and as a weight stays NaN.
         left = place.floor().long().clamp(0, len(self.values) - 2)

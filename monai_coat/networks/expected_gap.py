@@ -19,6 +19,7 @@ from monai_coat.functional import (
     precision_of_one_threshold,
 )
 from monai_coat.functional.foreground import plain
+from monai_coat.networks._fitted import check_fitted
 from monai_coat.networks.map_summaries import MapSummaries
 
 __all__ = ["ExpectedGapPredictor"]
@@ -77,9 +78,7 @@ class ExpectedGapPredictor(nn.Module):
 
     def of_summaries(self, summaries: Tensor) -> Tensor:
         """Thresholds ``(B, C)`` of summaries ``(B, num_features)``."""
-        if not torch.jit.is_scripting():  # noqa: SIM102  the exported form is fitted
-            if not torch.compiler.is_compiling() and not bool(self.fitted):
-                raise RuntimeError("predictor must be fitted before it predicts; call fit, or load fitted weights.")
+        check_fitted(self.fitted, "predictor")
         return torch.sigmoid(self.ladder)[least_expected_gap(self.curves(summaries), self.prices)]
 
     def curves(self, summaries: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from monai_coat.networks._fitted import check_fitted
 from monai_coat.networks.map_summaries import MapSummaries
 
 __all__ = ["LinearThresholdPredictor"]
@@ -59,9 +60,7 @@ class LinearThresholdPredictor(nn.Module):
 
     def forward(self, image: Tensor, probs: Tensor) -> Tensor:
         """Thresholds ``(B, C)`` of images ``(B, channels, *spatial)`` and maps ``(B, C, *spatial)``."""
-        if torch.jit.is_scripting() or not torch.compiler.is_compiling():  # noqa: SIM102  export cannot branch on values
-            if bool(torch.isnan(self.coefficients).any()):
-                raise RuntimeError("predictor must have coefficients before it predicts; call set_coefficients.")
+        check_fitted(~torch.isnan(self.coefficients).any(), "predictor", "set_coefficients")
         features = self.features(image, probs)
         return features @ self.coefficients[:, 1:].T + self.coefficients[:, 0]
 

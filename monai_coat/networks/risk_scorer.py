@@ -11,6 +11,7 @@ from monai.utils.module import optional_import
 from torch import Tensor, nn
 
 from monai_coat.functional import coverage_curves, foreground_sketch, logit_scores
+from monai_coat.networks._fitted import check_fitted
 from monai_coat.networks.map_summaries import MapSummaries
 
 __all__ = ["PredictedRiskScorer"]
@@ -83,17 +84,16 @@ class PredictedRiskScorer(nn.Module):
 
     def risk(self, summaries: Tensor) -> Tensor:
         """Predicted risk ``(B, steps)`` at each step of the ladder, rising."""
-        if bool(torch.isnan(self.mean)):
-            raise RuntimeError("scorer must be fitted before it scores; call fit, or load fitted weights.")
+        check_fitted(~torch.isnan(self.mean), "scorer")
         rows = _rows(summaries, self.ladder)
-        total = self.mean.double().expand(len(rows))
+        total = self.mean.double().expand(rows.shape[0])
         for feature, split, value in zip(self.feature, self.split, self.value, strict=True):
-            node = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+            node = torch.zeros(rows.shape[0], dtype=torch.int64, device=rows.device)
             for _ in range(_DEPTH):
                 goes_left = rows.gather(1, feature[node][:, None])[:, 0] <= split[node]
                 node = torch.where(goes_left, 2 * node + 1, 2 * node + 2)
             total = total + value[node]
-        risk = total.reshape(len(summaries), -1).cummax(1).values.clamp(0, 1)
+        risk = total.reshape(-1, len(self.ladder)).cummax(1).values.clamp(0, 1)
         return (risk + 1e-3 * torch.linspace(0, 1, risk.shape[1], device=risk.device)).float()
 
     def thresholds(self, image: Tensor, probs: Tensor) -> Tensor:
@@ -139,6 +139,6 @@ class PredictedRiskScorer(nn.Module):
 
 def _rows(summaries: Tensor, ladder: Tensor) -> Tensor:
     """One row per image and threshold: the summaries, then the threshold; as the trees compare them."""
-    images, steps = len(summaries), len(ladder)
+    images, steps = summaries.shape[0], len(ladder)
     thresholds = ladder.repeat(images)[:, None]
     return torch.cat([summaries.repeat_interleave(steps, 0), thresholds], 1).float().double()

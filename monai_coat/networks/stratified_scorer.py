@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from monai_coat.functional import foreground_scores
 from monai_coat.functional._checks import check_alpha
+from monai_coat.networks._fitted import check_fitted
 
 __all__ = ["StratifiedScorer"]
 
@@ -53,8 +54,7 @@ class StratifiedScorer(nn.Module):
 
     def forward(self, image: Tensor, probs: Tensor) -> Tensor:
         """Shifted scores ``(B, C, *spatial)``."""
-        if bool(torch.isnan(self.edges).any()):
-            raise RuntimeError("scorer must be fitted before it scores; call fit, or load fitted weights.")
+        check_fitted(~torch.isnan(self.edges).any(), "scorer")
         scores: Tensor = self.scorer(image, probs)
         offsets = self.offsets[self.stratum(probs)]
         return scores - offsets.reshape(list(offsets.shape) + [1] * (scores.dim() - 2))

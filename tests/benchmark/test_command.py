@@ -19,7 +19,7 @@ def test_quick_makes_tables_and_figures(tmp_path, capsys):
     assert main(["benchmark", "--quick", "--output", str(tmp_path)]) == 0
     written = capsys.readouterr().out.split()
     files = {"results.json", "tables.md", "gaps.tex"}
-    files |= {"gap_against_size.png", "losses.png", "image_coverage.png", "curves.png"}
+    files |= {"gap_against_size.png", "losses.png", "image_coverage.png", "curves.png", "images_generated.png"}
     assert files == {path.rpartition("/")[2] for path in written}
     results = json.loads((tmp_path / "results.json").read_text())
     assert len(results) == 30

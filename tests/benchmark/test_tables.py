@@ -8,12 +8,14 @@ import pytest
 from scipy import stats
 
 from monai_coat.benchmark import rows_of, to_latex, to_markdown
-from monai_coat.benchmark.tables import student_quantile, summary_markdown
+from monai_coat.benchmark.overview import overview_markdown, summary_markdown
+from monai_coat.benchmark.rows import student_quantile
+from monai_coat.benchmark.tables import read_results, write_results
 
 
-def cell(method, gaps, precision=0.5, hashes="abc", network="PSPNet"):
-    names = ("coverage", "precision", "stretch_median", "shortfall", "share_below", "set_fraction")
-    other = dict.fromkeys(names, 0.25) | {"precision": precision}
+def cell(method, gaps, precision=0.5, hashes="abc", network="PSPNet", coverage=0.25):
+    names = ("stretch_median", "shortfall", "share_below", "set_fraction")
+    other = dict.fromkeys(names, 0.25) | {"precision": precision, "coverage": coverage}
     splits = [{"hash": h, "coverage_gap": gap} | other for h, gap in zip(hashes, gaps, strict=True)]
     return {"dataset": "polyp", "network": network, "alpha": 0.1, "method": method, "splits": splits}
 
@@ -59,3 +61,34 @@ def test_other_splits_are_refused():
 @pytest.mark.parametrize("degrees", [4, 9, 19, 99])
 def test_student_s_quantile(degrees):
     assert student_quantile(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=3e-3)
+
+
+def test_the_overview_averages_over_networks_and_counts_who_won():
+    unet = [
+        cell("CRC", [0.4, 0.4, 0.4], 0.7, network="UNet", coverage=0.9),
+        cell("COAT", [0.3, 0.3, 0.3], 0.8, network="UNet", coverage=0.95),
+        cell("MEG", [0.2, 0.2, 0.2], 0.6, network="UNet", coverage=0.9),
+        cell("everything", [0.1, 0.1, 0.1], 0.0, network="UNet", coverage=1.0),
+    ]
+    lines = overview_markdown(rows_of([*CELLS, *unet]), "MEG").splitlines()
+    assert lines[2] == "| method | polyp 0.1 | groups off target |"
+    # PSPNet's coverage is 0.25 for all methods.
+    assert lines[4:8] == [
+        "| CRC | 0.300 / 0.60 | 1 below, 0 above |",
+        "| COAT | 0.200 / 0.60 | 1 below, 1 above |",
+        "| MEG | 0.150 / 0.55 | 1 below, 0 above |",
+        "| everything | 0.100 / 0.00 | 0 below, 1 above |",
+    ]
+    assert lines[-1] == (
+        "Of 2 groups, MEG has a smaller gap than CRC in 2, is as precise in 1, has the least gap of all methods as "
+        "precise as CRC in 1, and of all methods in 1."
+    )
+
+
+def test_results_come_back_from_their_file_in_four_decimals(tmp_path):
+    exact = cell("CRC", [0.12344, 0.2, 1 / 3]) | {"coverage_of_first_split": [1.0, 0.5]}
+    write_results([exact], tmp_path / "results.json")
+    (back,) = read_results(tmp_path / "results.json")
+    assert [split["coverage_gap"] for split in back["splits"]] == [0.1234, 0.2, 0.3333]
+    assert [split["hash"] for split in back["splits"]] == ["a", "b", "c"]
+    assert "coverage_of_first_split" not in back

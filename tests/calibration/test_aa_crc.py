@@ -300,12 +300,21 @@ def test_bad_arguments_of_the_exact_form_are_named(change, message):
         exact_thresholds(**({"alpha": 0.1} | arguments | change))
 
 
-def test_where_rounding_keeps_the_descent_from_ending_newton_s_minimum_is_taken(monkeypatch):
+def test_where_rounding_keeps_the_descent_from_ending_the_fit_is_newton_s_and_nothing_is_promised(monkeypatch):
     features, sketches = images(60, 4, 50)
-    new = torch.randn(5, 4, generator=torch.Generator().manual_seed(9))
-    exact = exact_thresholds(features, sketches, new, 0.1), fit_linear_thresholds(features, sketches, 0.1)
+    fitted = fit_linear_thresholds(features, sketches, 0.1)
     monkeypatch.setattr("monai_coat.calibration._vertex_descent._CORNERS", 0)
-    near = exact_thresholds(features, sketches, new, 0.1), fit_linear_thresholds(features, sketches, 0.1)
-    torch.testing.assert_close(near[0], exact[0], atol=5e-3, rtol=0)
-    values = [linear_threshold_risk(theta, features, sketches, 0.1) for theta in (exact[1], near[1])]
+    near = fit_linear_thresholds(features, sketches, 0.1)
+    values = [linear_threshold_risk(theta, features, sketches, 0.1) for theta in (fitted, near)]
     assert values[0] <= values[1] <= values[0] + 1e-4 * abs(values[0])
+    new = torch.randn(5, 4, generator=torch.Generator().manual_seed(9))
+    assert exact_thresholds(features, sketches, new, 0.1).isneginf().all()
+
+
+def test_maps_of_8_bit_with_thousands_of_equal_scores_have_an_end():
+    generator = torch.Generator().manual_seed(4)
+    features = torch.randn(80, 6, generator=generator)
+    scores = torch.sigmoid(6 * torch.randn(80, 256, generator=generator) + 4 + 2 * features[:, :1])
+    sketches = ((scores * 255).round() / 255).sort(1).values
+    thresholds = exact_thresholds(features, sketches, features[:12] + 0.1, alpha=0.1)
+    assert torch.isfinite(thresholds).all()

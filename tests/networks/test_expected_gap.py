@@ -88,7 +88,7 @@ def test_the_promise_holds_on_images_that_were_not_learned_from(blobs, promise):
 def test_it_travels_with_the_weights_can_be_scripted_and_refuses_before(fitted, blobs, tmp_path):
     save_weights(fitted, tmp_path / "predictor.pt")
     other = ExpectedGapPredictor(members=3, width=16)
-    with pytest.raises(RuntimeError, match="predictor must be fitted before it predicts"):
+    with pytest.raises(RuntimeError, match="predictor must be fitted before it is used"):
         other(*blobs[:2])
     assert torch.equal(load_weights(other, tmp_path / "predictor.pt").eval()(*blobs[:2]), fitted(*blobs[:2]))
     scorer = MarginScorer(fitted, "logit")

@@ -60,7 +60,7 @@ def test_the_promise_holds_on_images_that_were_not_learned_from(blobs, promise):
 def test_trees_travel_with_the_weights_and_refuse_before(fitted, blobs, tmp_path):
     save_weights(fitted, tmp_path / "scorer.pt")
     other = PredictedRiskScorer(trees=30, steps=12)
-    with pytest.raises(RuntimeError, match="scorer must be fitted before it scores"):
+    with pytest.raises(RuntimeError, match="scorer must be fitted before it is used"):
         other(*blobs[:2])
     assert torch.equal(load_weights(other, tmp_path / "scorer.pt")(*blobs[:2]), fitted(*blobs[:2]))
 

@@ -37,7 +37,7 @@ def test_offsets_travel_with_the_weights_and_refuse_before(blobs, tmp_path):
     scorer = StratifiedScorer(ProbabilityScorer()).fit(*blobs, alpha=0.2)
     save_weights(scorer, tmp_path / "scorer.pt")
     other = StratifiedScorer(ProbabilityScorer())
-    with pytest.raises(RuntimeError, match="scorer must be fitted before it scores"):
+    with pytest.raises(RuntimeError, match="scorer must be fitted before it is used"):
         other(*blobs[:2])
     assert torch.equal(load_weights(other, tmp_path / "scorer.pt")(*blobs[:2]), scorer(*blobs[:2]))
 
