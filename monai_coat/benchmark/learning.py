@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.bundle import ConfigParser
-from torch import Tensor, nn
+from torch import Tensor
 
 from monai_coat.benchmark.maps import Maps
 from monai_coat.functional import expected_coverage_scores, foreground_sketch, logit_scores
@@ -37,8 +38,9 @@ def learn_thresholds(
         train: images that no calibration will use.
         alpha: tolerated mean false negative rate.
         seed: of weights and order.
-        loss: configuration of a loss of :mod:`monai_coat.losses` without ``alpha``; a ``temperature`` of "spread" is
-            set from the data, to half the median spread (interquartile range) of an image's foreground scores.
+        loss: configuration of a loss of :mod:`monai_coat.losses` without ``alpha``. A ``temperature`` of "spread" is
+            set from the data, to half the median spread (interquartile range) of an image's foreground scores; one of
+            two numbers falls from the first to the second, by the same factor each epoch.
         space: one of :class:`~monai_coat.networks.ScoreSpace`.
         epochs: number of passes.
 
@@ -51,11 +53,13 @@ def learn_thresholds(
     if space == ScoreSpace.EXPECTED_COVERAGE:
         predictor.start_at(alpha)
     sketches = _sketches(train, space)
-    criterion = _loss(loss, alpha, sketches)
+    temperatures = _temperatures(loss.get("temperature"), sketches, epochs)
+    criterion: Any = ConfigParser({**loss, "alpha": alpha} | temperatures[0]).get_parsed_content()
     optimizer = torch.optim.AdamW(predictor.parameters(), 3e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * math.ceil(len(train) / BATCH))
     losses = []
-    for _ in range(epochs):
+    for temperature in temperatures:
+        vars(criterion).update(temperature)
         total = 0.0
         for rows in torch.randperm(len(train)).split(BATCH):
             thresholds = predictor.of_summaries(train.summaries[rows])
@@ -78,10 +82,12 @@ def _sketches(train: Maps, space: str) -> Tensor:
     return foreground_sketch(scores, train.label, train.sketches.shape[-1])
 
 
-def _loss(config: Mapping[str, Any], alpha: float, sketches: Tensor) -> nn.Module:
-    settings = dict(config)
-    if settings.get("temperature") == "spread":
+def _temperatures(setting: Any, sketches: Tensor, epochs: int) -> list[dict[str, float]]:
+    """The loss's temperature of each epoch, if it has one."""
+    if setting is None:
+        return [{}] * epochs
+    if setting == "spread":
         quarter = sketches.shape[-1] // 4
-        settings["temperature"] = float((sketches[..., -quarter] - sketches[..., quarter]).median().clamp(min=1e-3)) / 2
-    loss: nn.Module = ConfigParser({**settings, "alpha": alpha}).get_parsed_content()
-    return loss
+        setting = float((sketches[..., -quarter] - sketches[..., quarter]).median().clamp(min=1e-3)) / 2
+    first, last = setting if isinstance(setting, Sequence) else (setting, setting)
+    return [{"temperature": float(each)} for each in np.geomspace(first, last, epochs)]
