@@ -9,14 +9,26 @@ from monai_coat.calibration.artifact import check_calibration_fits, load_calibra
 from monai_coat.calibration.control import calibrate, calibrate_maps
 from monai_coat.calibration.distributed import gather_objects, gather_statistic
 from monai_coat.calibration.fingerprint import fingerprint
-from monai_coat.calibration.result import CalibrationResult
+from monai_coat.calibration.result import CalibrationResult, ConformalRisk
+from monai_coat.calibration.risks import (
+    FalseAlarmStatistic,
+    calibrate_false_alarm,
+    calibrate_risk,
+    statistic_of_risk,
+)
 from monai_coat.calibration.statistics import CoverageStatistic
+from monai_coat.calibration.worst_class import calibrate_worst_class
 
 __all__ = [
     "CalibrationResult",
+    "ConformalRisk",
     "CoverageStatistic",
+    "FalseAlarmStatistic",
     "calibrate",
+    "calibrate_false_alarm",
     "calibrate_maps",
+    "calibrate_risk",
+    "calibrate_worst_class",
     "check_calibration_fits",
     "exact_thresholds",
     "fingerprint",
@@ -26,4 +38,5 @@ __all__ = [
     "linear_threshold_risk",
     "load_calibration",
     "save_calibration",
+    "statistic_of_risk",
 ]

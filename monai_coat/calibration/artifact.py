@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_coat.calibration.result import CalibrationResult
+from monai_coat.calibration.result import CalibrationResult, ConformalRisk
 from monai_coat.functional import exact_level
 
 __all__ = ["check_calibration_fits", "load_calibration", "save_calibration"]
@@ -99,6 +99,7 @@ def _checked(content: dict[str, Any]) -> CalibrationResult:
         raise ValueError(f"n must be positive and risk in [0, 1], got {result.n} and {result.risk}")
     if not all(isinstance(text, str) for text in (result.guarantee, result.method, result.network)):
         raise ValueError("guarantee, method and network must be text")
+    ConformalRisk(result.controls)
     return result
 
 

@@ -37,9 +37,9 @@ def gather_statistic(statistic: CoverageStatistic) -> CoverageStatistic:
     A sampler that repeats samples to make shards even would count images twice: turn that off
     (``DistributedSampler(even_divisible=False)``).
     """
-    merged = CoverageStatistic()
+    merged = type(statistic)()
     for state in gather_objects(statistic.state_dict()):
-        part = CoverageStatistic()
+        part = type(statistic)()
         part.load_state_dict(state)
         merged.merge(part)
     return merged

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["Crossing", "ScorePool"]
+__all__ = ["Crossing", "ScorePool", "within_budget"]
 
 Scores = NDArray[np.float32]
 Counts = NDArray[np.int64]
@@ -47,6 +47,7 @@ class ScorePool:
 
     def __init__(self) -> None:
         self._images: list[Scores] = []
+        self._positions: list[int] = []
         self._index: _Index | None = None
         self.n_empty = 0
 
@@ -58,10 +59,16 @@ class ScorePool:
         """Foreground pixels of each image."""
         return np.array([image.size for image in self._images], dtype=np.int64)
 
+    @property
+    def images(self) -> dict[int, Scores]:
+        """Foreground scores by the image's position among all that were seen, those without foreground counted."""
+        return dict(zip(self._positions, self._images, strict=True))
+
     def add(self, image: Scores) -> None:
         """Take one image's foreground scores; an empty array is an image without foreground."""
         self._index = None
         if image.size:
+            self._positions.append(len(self) + self.n_empty)
             self._images.append(image)
         else:
             self.n_empty += 1
@@ -69,19 +76,27 @@ class ScorePool:
     def extend(self, other: ScorePool) -> None:
         """Take all images of another pool."""
         self._index = None
+        seen = len(self) + self.n_empty
+        self._positions.extend([seen + position for position in other._positions])
         self._images.extend(list(other._images))
         self.n_empty += other.n_empty
 
     def state_dict(self) -> dict[str, Any]:
-        """Scores end to end, the size of each image, and the number of empty images."""
+        """Scores end to end, size and position of each image, and the number of empty images."""
         flat = np.concatenate([np.empty(0, np.float32), *self._images])
-        return {"scores": torch.from_numpy(flat), "sizes": torch.from_numpy(self.sizes), "n_empty": self.n_empty}
+        return {
+            "scores": torch.from_numpy(flat),
+            "sizes": torch.from_numpy(self.sizes),
+            "positions": torch.tensor(self._positions, dtype=torch.int64),
+            "n_empty": self.n_empty,
+        }
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> ScorePool:
         """The pool that :meth:`state_dict` describes."""
         pool = cls()
         pool.n_empty = int(state["n_empty"])
+        pool._positions = state["positions"].tolist()
         ends = np.cumsum(state["sizes"].numpy())[:-1]
         pool._images = list(np.split(state["scores"].numpy(), ends)) if len(state["sizes"]) else []
         return pool
@@ -190,15 +205,15 @@ def _walk(part: _Part, budget: Fraction) -> Crossing:
         return part.missed + np.bincount(owner[: starts[step]], minlength=part.missed.size)
 
     step = max(int(np.searchsorted(risk, float(budget), "right")) - 1, 0)
-    while step > 0 and not _within(missed(step), part.sizes, budget):
+    while step > 0 and not within_budget(missed(step), part.sizes, budget):
         step -= 1
-    while step + 1 < starts.size and _within(missed(step + 1), part.sizes, budget):
+    while step + 1 < starts.size and within_budget(missed(step + 1), part.sizes, budget):
         step += 1
     # Of equal zeros, which one comes first depends on the order of the images; plus zero makes both positive.
     return Crossing(float(scores[starts[step]]) + 0.0, missed(step))
 
 
-def _within(missed: Counts, sizes: Counts, budget: Fraction) -> bool:
+def within_budget(missed: Counts, sizes: Counts, budget: Fraction) -> bool:
     """Whether the sum of false negative rates is at most the budget, without rounding error."""
     total, bound = math.fsum(missed / sizes), float(budget)
     # Quotients and sum are correctly rounded: the total is off by at most half a unit in the last place of each term.

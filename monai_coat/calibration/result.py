@@ -5,8 +5,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
-__all__ = ["CalibrationResult"]
+__all__ = ["CalibrationResult", "ConformalRisk"]
+
+
+class ConformalRisk(str, Enum):
+    """What is at most ``alpha`` on average over new images.
+
+    ``miss`` is the false negative rate of each class, see :func:`~monai_coat.calibration.calibrate`; ``worst_miss``
+    that of the worst class in the image, see :func:`~monai_coat.calibration.calibrate_worst_class`; ``false_alarm``
+    what the set holds beside the foreground, in sizes of the foreground, see :func:`~monai_coat.calibration.calibrate_false_alarm`.
+    """
+
+    MISS = "miss"
+    WORST_MISS = "worst_miss"
+    FALSE_ALARM = "false_alarm"
+
+    def __str__(self) -> str:
+        return self.value
 
 
 @dataclass(frozen=True)
@@ -21,10 +38,13 @@ class CalibrationResult:
         alpha: tolerated mean false negative rate, in (0, 1).
         n: calibration images with foreground, per class.
         n_empty: images left out because the class is absent from them, per class.
-        risk: mean false negative rate of the n images at the cutoff, per class; at most ``alpha - (1 - alpha) / n``.
+        risk: mean risk of the n images at the cutoff, per class, usually the false negative rate; at most
+            ``alpha - (1 - alpha) / n``.
         guarantee: the promise in words.
         method: name of the scorer that made the scores, such as "coat"; empty if not said.
         network: fingerprint of the network that made the scores; empty if not said.
+        controls: the risk whose mean is at most alpha, one of :class:`~monai_coat.calibration.ConformalRisk`; ``risk``
+            is its mean on the n images.
     """
 
     cutoff: tuple[float, ...]
@@ -35,6 +55,7 @@ class CalibrationResult:
     guarantee: str
     method: str = ""
     network: str = ""
+    controls: str = ConformalRisk.MISS.value
 
     @property
     def shift(self) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from monai_coat.functional.expected_gap import (
     precision_curves,
     precision_of_one_threshold,
 )
+from monai_coat.functional.false_alarm import highest_background
 from monai_coat.functional.foreground import foreground_scores
 from monai_coat.functional.levels import allowed_misses, exact_level, images_needed, target_coverage
 from monai_coat.functional.scores import expected_coverage_scores, logit_scores
@@ -32,6 +33,7 @@ __all__ = [
     "foreground_scores",
     "foreground_sketch",
     "gap_prices",
+    "highest_background",
     "ideal_threshold",
     "images_needed",
     "least_expected_gap",

@@ -14,12 +14,13 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from monai_coat.calibration import (
-    CoverageStatistic,
-    calibrate,
+    ConformalRisk,
+    calibrate_risk,
     check_calibration_fits,
     fingerprint,
     gather_statistic,
     save_calibration,
+    statistic_of_risk,
 )
 from monai_coat.functional import exact_level
 from monai_coat.handlers._pairs import batches
@@ -40,13 +41,15 @@ class ConformalCalibration:
         network: network that made the scores, bare or wrapped for data parallelism; receives the calibration.
         path: JSON artifact to write.
         method: name of the scorer, for the artifact.
+        risk: one of :class:`~monai_coat.calibration.ConformalRisk`. A calibration of false alarms goes to the artifact
+            alone: the network's buffers are for its prediction set.
         output_transform: takes ``(scores, labels)`` out of the engine's output: two batches ``(B, C, *spatial)`` or two
             lists of maps ``(C, *spatial)``, whose sizes may differ. For MONAI's engines
             ``monai.handlers.from_engine(["pred", "label"])``.
 
     Raises:
         TypeError: if ``network`` is not an :class:`~monai_coat.networks.AdaptiveSegmenter`.
-        ValueError: if ``alpha`` is no level; when the epoch is over, if there are too few images for it, or scores of
+        ValueError: if ``alpha`` is no level, or ``risk`` is unknown; when the epoch is over, if there are too few images for it, or scores of
             more or fewer classes than the network has.
 
     Example:
@@ -64,13 +67,14 @@ class ConformalCalibration:
         network: nn.Module | None = None,
         path: str | os.PathLike[str] | None = None,
         method: str = "",
+        risk: ConformalRisk | str = ConformalRisk.MISS,
         output_transform: Callable[[Any], Any] = lambda output: output,
     ) -> None:
         exact_level(alpha)
         self.alpha, self.path, self.method = float(alpha), path, method
         self.network: AdaptiveSegmenter | None = unwrap_adaptive_segmenter(network) if network is not None else None
-        self.output_transform = output_transform
-        self.statistic = CoverageStatistic()
+        self.risk, self.output_transform = risk, output_transform
+        self.statistic = statistic_of_risk(risk)
 
     def attach(self, engine: Engine) -> None:
         """Listen to an engine."""
@@ -80,7 +84,7 @@ class ConformalCalibration:
 
     def started(self, engine: Engine) -> None:
         """Begin anew."""
-        self.statistic = CoverageStatistic()
+        self.statistic = statistic_of_risk(self.risk)
 
     def iteration_completed(self, engine: Engine) -> None:
         """Take in the engine's output."""
@@ -89,13 +93,13 @@ class ConformalCalibration:
 
     def epoch_completed(self, engine: Engine) -> None:
         """Calibrate, and leave the result where it was asked for."""
-        result = calibrate(gather_statistic(self.statistic), self.alpha)
+        result = calibrate_risk(gather_statistic(self.statistic), self.alpha, self.risk)
         result = replace(result, method=self.method)
         if self.network is not None:
             check_calibration_fits(result, classes=self.network.num_classes)
             result = replace(result, network=fingerprint(self.network))
         if self.path is not None and (not dist.is_initialized() or dist.get_rank() == 0):
             save_calibration(result, self.path)
-        if self.network is not None:
+        if self.network is not None and result.controls != ConformalRisk.FALSE_ALARM:
             self.network.set_calibration(result.cutoff, result.alpha, result.n)
         engine.state.calibration = result  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from monai_coat.calibration import check_calibration_fits, fingerprint, load_calibration
+from monai_coat.calibration import ConformalRisk, check_calibration_fits, fingerprint, load_calibration
 from monai_coat.networks import AdaptiveSegmenter, load_weights
 
 __all__ = ["load_calibrated"]
@@ -40,5 +40,10 @@ def load_calibrated(
     for method, network in networks.items():
         result = load_calibration(folder / f"calibration_{method}.json")
         check_calibration_fits(result, alpha=alpha, classes=network.num_classes, network=fingerprint(network))
+        if result.controls == ConformalRisk.FALSE_ALARM:
+            raise ValueError(
+                f"calibration_{method}.json must be of what is missed, got one of {result.controls!r}; calibrate the "
+                "prediction set, and keep false alarms in a file of their own."
+            )
         network.set_calibration(result.cutoff, result.alpha, result.n)
     return dict(networks)

@@ -4,11 +4,21 @@
 
 from __future__ import annotations
 
+from monai_coat.transforms.certainty_map import CertaintyMap, CertaintyMapD, CertaintyMapd, CertaintyMapDict
+from monai_coat.transforms.class_masks import ClassMasks, ClassMasksD, ClassMasksd, ClassMasksDict
 from monai_coat.transforms.conformal_mask import ConformalMask, ConformalMaskD, ConformalMaskd, ConformalMaskDict
 from monai_coat.transforms.ideal_threshold import IdealThreshold, IdealThresholdD, IdealThresholdd, IdealThresholdDict
 from monai_coat.transforms.segmenter_probs import SegmenterProbs, SegmenterProbsD, SegmenterProbsd, SegmenterProbsDict
 
 __all__ = [
+    "CertaintyMap",
+    "CertaintyMapD",
+    "CertaintyMapDict",
+    "CertaintyMapd",
+    "ClassMasks",
+    "ClassMasksD",
+    "ClassMasksDict",
+    "ClassMasksd",
     "ConformalMask",
     "ConformalMaskD",
     "ConformalMaskDict",

@@ -160,6 +160,7 @@ def test_missing_entries_are_named(path, entry):
         ({"alpha": float("nan")}, "alpha must be in"),
         ({"network": 5}, "must be text"),
         ({"method": ["coat"]}, "must be text"),
+        ({"controls": "dice"}, "'dice' is not a valid ConformalRisk"),
     ],
 )
 def test_impossible_entries_are_refused(path, entries, message):

@@ -12,7 +12,13 @@ from ignite.engine import Engine
 from monai.handlers import from_engine
 from torch import nn
 
-from monai_coat.calibration import calibrate_maps, fingerprint, load_calibration
+from monai_coat.calibration import (
+    CoverageStatistic,
+    calibrate_maps,
+    calibrate_worst_class,
+    fingerprint,
+    load_calibration,
+)
 from monai_coat.handlers import ConformalCalibration
 from tests.handlers import two_workers
 
@@ -59,6 +65,26 @@ def test_the_result_goes_where_it_was_asked_for(pairs, plain_engine, make_networ
     assert tuple(network.calibrated_cutoff.tolist()) == result.cutoff
     assert tuple(network.calibrated_n.tolist()) == result.n
     assert fingerprint(network) == before  # a calibration does not make it another network
+
+
+def test_the_worst_class_can_be_promised(plain_engine, make_network):
+    network = make_network(num_classes=2)
+    scores, labels = torch.rand(20, 2, 6, 6), torch.rand(20, 2, 6, 6) < 0.3
+    ConformalCalibration(0.1, network, risk="worst_miss").attach(plain_engine)
+    result = plain_engine.run([(scores[:9], labels[:9]), (scores[9:], labels[9:])]).calibration
+    statistic = CoverageStatistic()
+    statistic.update(scores, labels)
+    assert result == replace(calibrate_worst_class(statistic, 0.1), network=fingerprint(network))
+    assert tuple(network.calibrated_cutoff.tolist()) == result.cutoff
+
+
+def test_false_alarms_go_to_the_artifact_alone(pairs, plain_engine, make_network, tmp_path):
+    network = make_network()
+    ConformalCalibration(0.2, network, tmp_path / "certain.json", risk="false_alarm").attach(plain_engine)
+    result = plain_engine.run(pairs).calibration
+    assert load_calibration(tmp_path / "certain.json") == result
+    assert (result.controls, result.network) == ("false_alarm", fingerprint(network))
+    assert not bool(network.calibrated)
 
 
 def test_the_network_covers_what_the_result_says(make_network):

@@ -2,11 +2,13 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from monai_coat.calibration import calibrate_maps, fingerprint, save_calibration
+from monai_coat.calibration import calibrate_maps, fingerprint, load_calibration, save_calibration
 from monai_coat.inferers import load_calibrated
 from monai_coat.networks import AdaptiveSegmenter, MarginScorer, ThresholdPredictor, save_weights
 
@@ -80,6 +82,14 @@ def test_an_artifact_of_another_network_is_refused(saved, tmp_path_factory):
     calibrate_and_save(networks_of_one_segmenter(), elsewhere)
     (elsewhere / "calibration_coat.json").rename(saved[1] / "calibration_coat.json")
     refused(saved[1], r"calibration is for network \w{12}, this is network \w{12}; calibrate this network")
+
+
+def test_a_calibration_of_false_alarms_is_no_prediction_set(saved):
+    _, folder = saved
+    path = folder / "calibration_coat.json"
+    save_calibration(replace(load_calibration(path), controls="false_alarm"), path)
+    with pytest.raises(ValueError, match=r"calibration_coat.json must be of what is missed, got one of 'false_alarm'"):
+        load_calibrated(networks_of_one_segmenter(), folder, alpha=0.1)
 
 
 def test_swapped_artifacts_are_refused(saved):
