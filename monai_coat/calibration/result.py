@@ -15,7 +15,8 @@ class ConformalRisk(str, Enum):
 
     ``miss`` is the false negative rate of each class, see :func:`~monai_coat.calibration.calibrate`; ``worst_miss``
     that of the worst class in the image, see :func:`~monai_coat.calibration.calibrate_worst_class`; ``false_alarm``
-    what the set holds beside the foreground, in sizes of the foreground, see :func:`~monai_coat.calibration.calibrate_false_alarm`.
+    what the set holds beside the foreground, in sizes of the foreground, see
+    :func:`~monai_coat.calibration.calibrate_false_alarm`.
     """
 
     MISS = "miss"

@@ -49,8 +49,8 @@ class ConformalCalibration:
 
     Raises:
         TypeError: if ``network`` is not an :class:`~monai_coat.networks.AdaptiveSegmenter`.
-        ValueError: if ``alpha`` is no level, or ``risk`` is unknown; when the epoch is over, if there are too few images for it, or scores of
-            more or fewer classes than the network has.
+        ValueError: if ``alpha`` is no level, or ``risk`` is unknown; when the epoch is over, if there are too few
+            images for it, or scores of more or fewer classes than the network has.
 
     Example:
         >>> import torch
