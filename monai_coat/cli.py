@@ -38,7 +38,8 @@ def step_configs(bundle: Path, step: str) -> list[Path]:
     """Configs of a step of a bundle, first to last.
 
     A bundle that is a variant of another names it in its metadata, ``"base": "../polyp_coat"``; its own configs, which
-    say what differs, go over those of the base in every step.
+    say what differs, go over those of the base: one that has the name of an overlay in the steps of that overlay, any
+    other in every step.
 
     Args:
         bundle: folder of the bundle.
@@ -57,8 +58,10 @@ def step_configs(bundle: Path, step: str) -> list[Path]:
     if missing:
         wrong = f"source must hold configs/{missing[0].name}, got {home.parent}"
         raise FileNotFoundError(f"{wrong}; {'correct base in its metadata' if base else 'name a bundle folder'}.")
-    own = sorted(configs.glob("*.json")) if base else []
-    return files + [file for file in own if file.name != "metadata.json"]
+    own = {file.stem: file for file in sorted(configs.glob("*.json"))} if base else {}
+    overlays = {name for names in STEPS.values() for name in names}
+    general = [file for name, file in own.items() if name not in overlays | {"metadata"}]
+    return files + general + [own[name] for name in STEPS[step] if name in own]
 
 
 def export_bundle(source: Path, target: Path) -> list[Path]:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -159,13 +161,30 @@ def _spatial_size(path: Path, key: str) -> tuple[int, ...]:
     """Size in the file's own order of axes: width and height, or the first three axes of a volume."""
     try:
         if path.name.lower().endswith((".nii", ".nii.gz")):
-            return tuple(int(length) for length in nibabel.load(path).shape[:3])  # type: ignore[attr-defined]
+            volume: Any = nibabel.load(path)
+            _check_whole(path, int(volume.dataobj.offset) + math.prod(volume.shape) * volume.get_data_dtype().itemsize)
+            return tuple(int(length) for length in volume.shape[:3])
         with pil_image.open(path) as image:
             return (int(image.width), int(image.height))
     except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
         raise ValueError(
             f"{key} must be a readable image, got {path} ({error}); replace the file or leave the sample out."
         ) from error
+
+
+def _check_whole(path: Path, size: int) -> None:
+    """Raise if a NIfTI file has fewer bytes than its header says; of a compressed one the last four say how many."""
+    if path.suffix != ".gz":
+        found = path.stat().st_size
+    else:
+        with path.open("rb") as file:
+            file.seek(-4, os.SEEK_END)
+            found = int.from_bytes(file.read(), "little")
+        if found != size % 2**32:  # cut short, or of several pieces: only reading tells
+            with gzip.open(path) as file:
+                found = sum(len(part) for part in iter(lambda: file.read(2**20), b""))
+    if found < size % 2**32:
+        raise EOFError(f"it ends after {found} of {size} bytes")
 
 
 def _sample(folder: Path, record: Mapping[str, Any], model: str | None) -> dict[str, Any]:

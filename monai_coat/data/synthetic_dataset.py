@@ -26,7 +26,7 @@ pil_image, _ = optional_import("PIL.Image")
 
 
 def write_synthetic_dataset(
-    root: str | os.PathLike[str], count: int, spatial_size: Sequence[int] = (96, 96), seed: int = 0
+    root: str | os.PathLike[str], count: int, spatial_size: Sequence[int] = (96, 96), seed: int = 0, classes: int = 1
 ) -> None:
     """Write images of :func:`synthetic_images` as a collection with the one domain ``"synthetic"``.
 
@@ -39,9 +39,10 @@ def write_synthetic_dataset(
         count: how many samples.
         spatial_size: ``(H, W)`` or ``(H, W, D)``, at least 8 along each axis.
         seed: non-negative seed; a larger collection of the same seed begins with the smaller one.
+        classes: 1, or 2 for volumes whose foreground is 1 in front of its middle and 2 behind, along the second axis.
 
     Raises:
-        ValueError: if ``count`` or ``spatial_size`` is not as described.
+        ValueError: if ``count``, ``spatial_size`` or ``classes`` is not as described.
 
     Example:
         >>> root = getfixture("tmp_path")
@@ -49,12 +50,16 @@ def write_synthetic_dataset(
         >>> sorted(str(path.relative_to(root).as_posix()) for path in root.glob("*/masks/*"))
         ['synthetic/masks/synthetic_0000.png', 'synthetic/masks/synthetic_0001.png']
     """
+    if classes not in (1, 2) or (classes == 2 and len(spatial_size) == 2):
+        raise ValueError(f"classes must be 1, or 2 for volumes, got {classes} for {len(spatial_size)} axes.")
     folder = Path(root)
     images = synthetic_images(count, spatial_size, seed, channels=3 if len(spatial_size) == 2 else 1)
     write = _write_2d if len(spatial_size) == 2 else _write_3d
     samples = []
     for sample, group in zip(images, _groups(count, seed), strict=True):
-        foreground = float(sample["label"].mean())
+        if classes == 2:
+            sample["label"] = _halved(sample["label"])
+        foreground = float((sample["label"] > 0).float().mean())
         samples.append(
             {
                 "id": sample["id"],
@@ -99,6 +104,13 @@ def _write_3d(root: Path, sample: dict[str, Any]) -> dict[str, Any]:
         volume = nibabel.Nifti1Image(array, np.eye(4))  # type: ignore[no-untyped-call]
         nibabel.save(volume, root / places[key])
     return {**places, "size": list(sample["label"].shape[1:])}
+
+
+def _halved(label: torch.Tensor) -> torch.Tensor:
+    """Labels of 1 in front of the middle of the foreground and 2 behind, along the second axis of ``(1, H, W, D)``."""
+    places = torch.arange(label.shape[2])[None, None, :, None].expand_as(label)
+    middle = places[label > 0].float().median()
+    return torch.where(places <= middle, label, 2 * label)
 
 
 def _places(root: Path, name: str, folders: dict[str, str], suffix: str) -> dict[str, str]:

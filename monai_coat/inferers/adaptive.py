@@ -24,6 +24,8 @@ class AdaptiveInferer(Inferer):
 
     Args:
         inferer: how the segmenter is run, such as MONAI's ``SlidingWindowInferer``; by default in one piece.
+        append_probs: whether the probabilities are given too, as further channels ``(B, 2 C, *spatial)``: of one pass,
+            to be brought back to the image's own space and saved together.
 
     Raises:
         TypeError: when called with a network that is not an :class:`~monai_coat.networks.AdaptiveSegmenter`.
@@ -36,14 +38,15 @@ class AdaptiveInferer(Inferer):
         torch.Size([1, 1, 20, 20])
     """
 
-    def __init__(self, inferer: Inferer | None = None) -> None:
+    def __init__(self, inferer: Inferer | None = None, append_probs: bool = False) -> None:
         super().__init__()
         self.inferer = inferer or SimpleInferer()
+        self.append_probs = append_probs
 
     def __call__(  # type: ignore[override]
         self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any
     ) -> Tensor:
-        """Scores ``(B, C, *spatial)`` of images ``(B, channels, *spatial)``."""
+        """Scores ``(B, C, *spatial)`` of images ``(B, channels, *spatial)``; see ``append_probs``."""
         network = unwrap_adaptive_segmenter(network)
         device = network.calibrated_cutoff.device
         with torch.autocast(device.type, enabled=False):
@@ -51,6 +54,8 @@ class AdaptiveInferer(Inferer):
             # A sliding window may keep image and map of a volume on another device than the network's.
             image, maps = inputs.float().to(device), probs.to(device)
             scores: Tensor = network.scorer(image, maps).to(probs.device)
+            if self.append_probs:
+                scores = torch.cat([scores, probs], 1)
         if isinstance(scores, MetaTensor) and bool(network.calibrated) and hasattr(network.scorer, "shifted"):
             # A dictionary of its own: a batch shares the images' with everything made from them.
             scores.meta = {**scores.meta, "calibrated_threshold": network.thresholds(image, maps)}

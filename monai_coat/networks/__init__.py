@@ -16,6 +16,7 @@ from monai_coat.networks.residual_encoder import EncoderDepth, ResidualEncoder
 from monai_coat.networks.risk_scorer import PredictedRiskScorer
 from monai_coat.networks.scorers import MarginScorer, ProbabilityScorer, ScoreSpace, TrivialScorer
 from monai_coat.networks.sinet import SINet
+from monai_coat.networks.sketch_margins import SketchMargins
 from monai_coat.networks.stratified_scorer import StratifiedScorer
 from monai_coat.networks.threshold_predictor import PredictorBackbone, ThresholdPredictor
 from monai_coat.networks.weights import load_weights, save_weights
@@ -39,6 +40,7 @@ __all__ = [
     "ResidualEncoder",
     "SINet",
     "ScoreSpace",
+    "SketchMargins",
     "StratifiedScorer",
     "ThresholdPredictor",
     "TrivialScorer",

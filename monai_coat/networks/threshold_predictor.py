@@ -114,6 +114,12 @@ class ThresholdPredictor(nn.Module):
         return self._of_features(summaries, torch.cat(features, 1))
 
     @torch.jit.unused
+    def map_summaries(self, probs: Tensor) -> Tensor:
+        """The :class:`MapSummaries` that the predictor reads, of the resized map."""
+        summaries: Tensor = self.summaries(self._resized(_plain(probs).float()))
+        return summaries
+
+    @torch.jit.unused
     def of_summaries(self, summaries: Tensor) -> Tensor:
         """Thresholds from :class:`MapSummaries` that are at hand, of a predictor that reads nothing else."""
         if self.has_backbone:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from monai_coat.report.compare import compare
+from monai_coat.report.compare_classes import compare_classes, orthogonal_panels
 from monai_coat.report.page import draw_page
 from monai_coat.report.panels import Panel, choose_panels
 from monai_coat.report.records import ImageRecord, load_records, save_records, trivial_records
@@ -16,9 +17,11 @@ __all__ = [
     "Panel",
     "choose_panels",
     "compare",
+    "compare_classes",
     "comparison_table",
     "draw_page",
     "load_records",
+    "orthogonal_panels",
     "save_records",
     "save_table",
     "summarize",

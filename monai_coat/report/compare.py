@@ -56,6 +56,22 @@ def compare(
     Returns:
         One row per method and one for the predictor that takes everything; an empty list on workers but the first.
     """
+    records, masks = run_all(evaluator, networks)
+    if not records:
+        return []
+    folder = Path(folder)
+    rows = write_comparison(records, alpha, folder, statement)
+    history = {method: load_losses(Path(losses) / f"{method}.csv") for method in networks} if losses else {}
+    panels = _panels(records, masks, evaluator.data_loader.dataset.data)  # type: ignore[union-attr]
+    draw_page(records, alpha, folder / "page.png", {k: v for k, v in history.items() if v}, panels)
+    logger.info("wrote %s", ", ".join(str(folder / name) for name in ("table.md", "table.csv", "page.png")))
+    return rows
+
+
+def run_all(
+    evaluator: Evaluator, networks: Mapping[str, AdaptiveSegmenter]
+) -> tuple[dict[str, list[ImageRecord]], dict[str, dict[str, KeptMasks]]]:
+    """Records and masks of each network, on the first worker; nothing on others."""
     records: dict[str, list[ImageRecord]] = {}
     masks: dict[str, dict[str, KeptMasks]] = {}
     for method, network in networks.items():
@@ -64,18 +80,19 @@ def compare(
         evaluator.run()
         records[method], masks[method] = evaluator.state.records, evaluator.state.masks
     if dist.is_initialized() and dist.get_rank() > 0:
-        return []
-    records = _with_difficulty_of_first(records)
-    folder = Path(folder)
+        return {}, {}
+    return _with_difficulty_of_first(records), masks
+
+
+def write_comparison(
+    records: Mapping[str, Sequence[ImageRecord]], alpha: float, folder: Path, statement: str
+) -> list[MethodSummary]:
+    """Write and log what is not a picture."""
     for method, each in records.items():
         save_records(each, folder / f"records_{method}.csv")
     rows = comparison_table(records, alpha)
     save_table(rows, alpha, folder, statement)
-    history = {method: load_losses(Path(losses) / f"{method}.csv") for method in networks} if losses else {}
-    panels = _panels(records, masks, evaluator.data_loader.dataset.data)  # type: ignore[union-attr]
-    draw_page(records, alpha, folder / "page.png", {k: v for k, v in history.items() if v}, panels)
     logger.info("\n%s", to_markdown(rows, alpha, statement))
-    logger.info("wrote %s", ", ".join(str(folder / name) for name in ("table.md", "table.csv", "page.png")))
     return rows
 
 

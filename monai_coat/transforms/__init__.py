@@ -8,6 +8,7 @@ from monai_coat.transforms.certainty_map import CertaintyMap, CertaintyMapD, Cer
 from monai_coat.transforms.class_masks import ClassMasks, ClassMasksD, ClassMasksd, ClassMasksDict
 from monai_coat.transforms.conformal_mask import ConformalMask, ConformalMaskD, ConformalMaskd, ConformalMaskDict
 from monai_coat.transforms.ideal_threshold import IdealThreshold, IdealThresholdD, IdealThresholdd, IdealThresholdDict
+from monai_coat.transforms.map_sketch import MapSketch, MapSketchD, MapSketchd, MapSketchDict
 from monai_coat.transforms.segmenter_probs import SegmenterProbs, SegmenterProbsD, SegmenterProbsd, SegmenterProbsDict
 
 __all__ = [
@@ -27,6 +28,10 @@ __all__ = [
     "IdealThresholdD",
     "IdealThresholdDict",
     "IdealThresholdd",
+    "MapSketch",
+    "MapSketchD",
+    "MapSketchDict",
+    "MapSketchd",
     "SegmenterProbs",
     "SegmenterProbsD",
     "SegmenterProbsDict",

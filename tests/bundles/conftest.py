@@ -14,6 +14,8 @@ from monai_coat.cli import step_configs
 from monai_coat.data import write_synthetic_dataset
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "polyp_coat"
+HIPPOCAMPUS = BUNDLE.parent / "hippocampus_coat"
+METHODS = ("crc", "at", "coat", "meg")
 
 
 @dataclass(frozen=True)
@@ -75,3 +77,26 @@ def calibrated_run(data_run: BundleRun) -> BundleRun:
     for method in ("crc", "at", "coat"):
         data_run.run("calibrate", method=method)
     return data_run
+
+
+class VolumeRun(BundleRun):
+    """Small generated volumes of two classes."""
+
+    def overrides(self, **more: object) -> dict[str, object]:
+        small = {"image_size": [24, 24, 16], "roi_size": [16, 16, 16], "certain_alpha": 0.2}
+        return super().overrides(**(small | more))
+
+
+@pytest.fixture(scope="session")
+def volume_run(tmp_path_factory: pytest.TempPathFactory) -> VolumeRun:
+    """Everything up to the calibrations of all methods."""
+    folder = tmp_path_factory.mktemp("volumes")
+    write_synthetic_dataset(folder / "data", count=60, spatial_size=(20, 24, 16), seed=1, classes=2)
+    run = VolumeRun(folder, HIPPOCAMPUS)
+    run.run("segmenter")
+    for method in ("at", "coat"):
+        run.run("train", method=method)
+    run.run("fit")
+    for method in METHODS:
+        run.run("calibrate", method=method)
+    return run

@@ -11,20 +11,21 @@ import sys
 from pathlib import Path
 
 from monai_coat.calibration import load_calibration
-from monai_coat.cli import STEPS
-from tests.bundles.conftest import BUNDLE, BundleRun
+from monai_coat.cli import step_configs
+from tests.bundles.conftest import BUNDLE, BundleRun, VolumeRun
 
 
 def torchrun(run: BundleRun, step: str, overlays: tuple[str, ...], **more: object) -> None:
     """Run a step as the documentation says, in two processes without a GPU."""
-    files = ",".join(f"'configs/{name}.json'" for name in (*STEPS[step], *overlays))
+    files = [os.path.relpath(file, run.bundle) for file in step_configs(run.bundle, step)]
+    files += [os.path.relpath(BUNDLE / "configs" / f"{name}.json", run.bundle) for name in overlays]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += ["-m", "monai.bundle", "run", "--config_file", f"[{files}]"]
+    command += ["-m", "monai.bundle", "run", "--config_file", str(files)]
     for key, value in run.overrides(**more).items():
         command += [f"--{key}", str(value)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
-        command, cwd=BUNDLE, env=environment, capture_output=True, text=True, timeout=600, check=False
+        command, cwd=run.bundle, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
@@ -49,3 +50,25 @@ def test_two_processes_train_and_save_one_predictor(calibrated_run: BundleRun, t
     )
     assert (tmp_path / "scorer.pt").is_file()
     assert len((tmp_path / "losses" / "coat.csv").read_text().splitlines()) == 3
+
+
+def test_two_processes_do_all_steps_on_volumes(volume_run: VolumeRun, tmp_path: Path):
+    """Cutoffs of each class to the bit, and the very tables."""
+    models = volume_run.folder / "models"
+    shutil.copytree(models, tmp_path / "models", ignore=shutil.ignore_patterns("*_coat.*"))
+    shutil.copy(models / "scorer_coat.pt", tmp_path / "models")
+    here = {"model_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "output"), "method": "coat"}
+    for name in ("calibration_coat.json", "certain_coat.json"):
+        assert not (tmp_path / "models" / name).exists()
+    torchrun(volume_run, "calibrate", ("multi_gpu", "multi_gpu_apply"), **here)
+    for name in ("calibration_coat.json", "certain_coat.json"):
+        assert load_calibration(tmp_path / "models" / name) == load_calibration(models / name)
+    methods = {"methods": ["crc", "coat"]}
+    torchrun(volume_run, "evaluate", ("multi_gpu", "multi_gpu_apply"), **here, **methods)
+    volume_run.run("evaluate", **methods, output_dir=str(tmp_path / "single"))
+    for name in ("anterior", "posterior", "worst_class"):
+        one, two = (tmp_path / kind / "evaluation" / name / "table.csv" for kind in ("single", "output"))
+        assert one.read_text() == two.read_text()
+    new = {**here, "trained_path": str(tmp_path / "scorer.pt"), "max_epochs": 2, "val_interval": 2}
+    torchrun(volume_run, "train", ("multi_gpu", "multi_gpu_train"), **new)
+    assert (tmp_path / "scorer.pt").is_file()

@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 
@@ -144,6 +145,25 @@ def test_several_modalities_of_a_volume_are_no_difference_in_size(tmp_path):
     for name, shape in (("image", (4, 5, 6, 2)), ("label", (4, 5, 6))):
         nibabel.save(nibabel.Nifti1Image(np.zeros(shape, dtype=np.uint8), np.eye(4)), tmp_path / f"{name}.nii")
     check_readable([{key: str(tmp_path / f"{key}.nii") for key in ("image", "label")}])
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_a_volume_that_was_cut_short_is_named(tmp_path, name):
+    volume = np.random.default_rng(0).integers(0, 255, (20, 20, 20)).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / name)
+    check_readable([{"image": str(tmp_path / name)}])
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[:-100])
+    with pytest.raises(ValueError, match=rf"image must be a readable image, got .*{name}"):
+        check_readable([{"image": str(tmp_path / name)}])
+
+
+def test_a_compressed_volume_may_come_in_pieces(tmp_path):
+    """Block-wise compression leaves several members, of which the last tells the size of itself alone."""
+    nibabel.save(nibabel.Nifti1Image(np.ones((9, 9, 9), np.uint8), np.eye(4)), tmp_path / "a.nii")
+    whole = (tmp_path / "a.nii").read_bytes()
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(whole[:500]) + gzip.compress(whole[500:]))
+    check_readable([{"image": str(tmp_path / "a.nii.gz")}])
 
 
 def test_data_directory_follows_the_environment(tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ import itertools
 import json
 from collections import Counter
 
+import nibabel
+import numpy as np
 import pytest
 import torch
 from monai.transforms import LoadImage
@@ -51,3 +53,21 @@ def test_description_has_the_layout_of_the_real_collection(tmp_path):
     assert content["samples"][0]["size"] == [12, 8]  # width, height
     assert content["samples"][0]["mask"] == "synthetic/masks/synthetic_0000.png"
     assert len(partition(load_datalist(tmp_path, "synthetic")).test) > 0
+
+
+def test_two_classes_are_the_front_and_the_back_of_the_foreground(tmp_path):
+    write_synthetic_dataset(tmp_path / "one", count=3, spatial_size=(16, 20, 12), seed=4)
+    write_synthetic_dataset(tmp_path / "two", count=3, spatial_size=(16, 20, 12), seed=4, classes=2)
+    for path in sorted((tmp_path / "one").glob("*/labels/*")):
+        one = np.asarray(nibabel.load(path).dataobj)
+        two = np.asarray(nibabel.load(tmp_path / "two" / path.relative_to(tmp_path / "one")).dataobj)
+        assert np.array_equal(one > 0, two > 0)
+        assert set(np.unique(two)) == {0, 1, 2}
+        assert np.argwhere(two == 1)[:, 1].max() < np.argwhere(two == 2)[:, 1].min()
+
+
+@pytest.mark.parametrize(("size", "classes"), [((16, 16), 2), ((16, 16, 16), 3)])
+def test_classes_are_for_volumes_and_at_most_two(tmp_path, size, classes):
+    with pytest.raises(ValueError, match=f"classes must be 1, or 2 for volumes, got {classes} for {len(size)} axes"):
+        write_synthetic_dataset(tmp_path, count=1, spatial_size=size, classes=classes)
+    assert not list(tmp_path.iterdir())

@@ -43,6 +43,15 @@ def test_windows_have_the_threshold_of_the_whole_image(network, inferer):
     assert not torch.allclose(inferer(image, network), scores, atol=1e-4)
 
 
+def test_probabilities_of_the_same_pass_can_be_had_too(network):
+    image = batch()
+    both = AdaptiveInferer(WINDOWS, append_probs=True)(image, network)
+    assert both.shape == (3, 2, 40, 36)
+    assert torch.equal(both[:, :1].as_tensor(), AdaptiveInferer(WINDOWS)(image, network).as_tensor())
+    assert torch.equal(both[:, 1:].as_tensor(), network.activate(WINDOWS(image, network.segmenter)).as_tensor())
+    assert both.meta["calibrated_threshold"].shape == (3, 1)
+
+
 def test_in_one_piece_it_is_the_network(network):
     image = torch.rand(2, 3, 40, 36)
     assert torch.equal(AdaptiveInferer()(image, network), network(image))

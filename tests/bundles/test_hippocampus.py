@@ -1,0 +1,176 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Volumes of two classes: every step on generated volumes, and what is written in the space of the image."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+
+from monai_coat.calibration import load_calibration
+from monai_coat.cli import STEPS, export_bundle, step_configs
+from monai_coat.data import write_synthetic_dataset
+from tests.bundles.conftest import HIPPOCAMPUS, METHODS, VolumeRun
+
+
+def test_each_class_has_a_cutoff_and_a_promise(volume_run: VolumeRun):
+    for method in METHODS:
+        possible = load_calibration(volume_run.folder / "models" / f"calibration_{method}.json")
+        certain = load_calibration(volume_run.folder / "models" / f"certain_{method}.json")
+        assert len(possible.cutoff) == len(certain.cutoff) == 2
+        assert (possible.controls, certain.controls) == ("miss", "false_alarm")
+        assert possible.network == certain.network
+        assert all(risk <= 0.2 for risk in possible.risk + certain.risk)
+
+
+def test_the_worst_class_can_be_promised(volume_run: VolumeRun, tmp_path: Path):
+    models = volume_run.folder / "models"
+    for name in ("segmenter.pt", "scorer_coat.pt", "partition.json"):
+        (tmp_path / name).write_bytes((models / name).read_bytes())
+    volume_run.run("calibrate", method="coat", risk="worst_miss", model_dir=str(tmp_path))
+    worst, each = (load_calibration(folder / "calibration_coat.json") for folder in (tmp_path, models))
+    assert worst.controls == "worst_miss"
+    assert worst.cutoff[0] == worst.cutoff[1] <= max(each.cutoff)
+
+
+def test_tables_and_pages_are_per_class(volume_run: VolumeRun):
+    volume_run.run("evaluate", methods=list(METHODS))
+    for name in ("anterior", "posterior", "worst_class"):
+        table = (volume_run.folder / "output" / "evaluation" / name / "table.md").read_text()
+        assert all(f"| {method} |" in table for method in (*METHODS, "everything"))
+        assert (volume_run.folder / "output" / "evaluation" / name / "page.png").stat().st_size > 0
+
+
+@pytest.fixture(scope="module")
+def turned(volume_run: VolumeRun) -> Path:
+    """A volume as it was, with its axes in another order and direction, and with other spacing."""
+    folder = volume_run.folder / "turned"
+    folder.mkdir()
+    source = sorted((volume_run.folder / "data" / "synthetic" / "images").iterdir())[0]
+    volume = nibabel.load(source).get_fdata().astype(np.float32)
+    plain = nibabel.Nifti1Image(volume, np.eye(4))
+    nibabel.save(plain, folder / "plain.nii.gz")
+    nibabel.save(plain.as_reoriented(np.array([[1, -1], [2, 1], [0, -1]])), folder / "turned.nii.gz")
+    affine = np.array([[0, 0, -1.5, 30], [-1, 0, 0, 12], [0, 1.25, 0, -7], [0, 0, 0, 1]], dtype=float)
+    nibabel.save(nibabel.Nifti1Image(volume, affine), folder / "spaced.nii.gz")
+    return folder
+
+
+def test_predictions_come_back_in_the_volume_s_own_space(volume_run: VolumeRun, turned: Path):
+    masks = volume_run.folder / "output" / "masks"
+    volume_run.run("inference", method="coat", input_dir=str(turned))
+    for name in ("turned", "plain", "spaced"):
+        image = nibabel.load(turned / f"{name}.nii.gz")
+        probs, inside, labels = (
+            nibabel.load(masks / f"{name}_{kind}.nii.gz") for kind in ("probs", "coat", "certainty")
+        )
+        for result, channels, dtype in ((probs, (2,), "float32"), (inside, (2,), "uint8"), (labels, (), "uint8")):
+            assert result.shape == (*image.shape, *channels)
+            np.testing.assert_allclose(result.affine, image.affine, atol=1e-4)
+            assert result.get_data_dtype() == dtype
+        assert set(np.unique(labels.get_fdata())) <= {0, 1, 2, 3, 4}
+        assert np.array_equal(labels.get_fdata() > 0, inside.get_fdata().any(-1))
+        assert 0 <= probs.get_fdata().min() <= probs.get_fdata().max() <= 1
+    for kind in ("probs", "coat", "certainty"):
+        one, other = (nibabel.load(masks / f"{name}_{kind}.nii.gz") for name in ("turned", "plain"))
+        upright = nibabel.as_closest_canonical(one)
+        np.testing.assert_allclose(upright.affine, other.affine, atol=1e-4)
+        np.testing.assert_allclose(upright.get_fdata(), other.get_fdata(), atol=1e-5)
+
+
+def messages_of(act: Callable[[], object]) -> list[str]:
+    """What an error and its causes say."""
+    with pytest.raises((ValueError, RuntimeError)) as caught:
+        act()
+    error: BaseException | None = caught.value
+    messages = []
+    while error is not None:
+        messages.append(str(error))
+        error = error.__cause__
+    return messages
+
+
+def break_label(path: Path, kind: str) -> str:
+    volume = nibabel.load(path)
+    labels = np.asarray(volume.dataobj)
+    if kind == "truncated":
+        path.write_bytes(path.read_bytes()[:-50])
+        return "label must be a readable image"
+    if kind == "shape":
+        nibabel.save(nibabel.Nifti1Image(labels[:-2], volume.affine), path)
+        return "label and image must have the same size"
+    nibabel.save(nibabel.Nifti1Image(np.where(labels > 0, 7, 0).astype(np.uint8), volume.affine), path)
+    return "label must hold 0 and 1, 2, got 7"
+
+
+@pytest.mark.parametrize("kind", ["shape", "value", "truncated"])
+def test_a_wrong_label_is_named_before_training(tmp_path: Path, kind: str):
+    write_synthetic_dataset(tmp_path / "data", count=30, spatial_size=(16, 16, 16), classes=2)
+    run = VolumeRun(tmp_path, HIPPOCAMPUS)
+    parser = run.workflow("segmenter").parser
+    sample = parser.get_parsed_content("split")[0][0]
+    message = break_label(Path(sample["label"]), kind)
+    messages = messages_of(lambda: run.run("segmenter"))
+    assert any(message in each for each in messages), messages
+
+
+def test_a_truncated_volume_is_named_before_any_is_predicted(volume_run: VolumeRun, turned: Path, tmp_path: Path):
+    shutil.copy(turned / "plain.nii.gz", tmp_path / "a.nii.gz")
+    whole = (turned / "plain.nii.gz").read_bytes()
+    (tmp_path / "cut.nii.gz").write_bytes(whole[: len(whole) // 3])
+    messages = messages_of(
+        lambda: volume_run.run("inference", method="coat", input_dir=str(tmp_path), masks_dir=str(tmp_path / "masks"))
+    )
+    assert any("image must be a readable image" in each and "cut.nii.gz" in each for each in messages), messages
+    assert not (tmp_path / "masks").exists()
+
+
+def test_a_class_that_no_calibration_volume_has_is_no_silent_number(volume_run: VolumeRun, tmp_path: Path):
+    models = volume_run.folder / "models"
+    for name in ("segmenter.pt", "scorer_coat.pt", "partition.json"):
+        (tmp_path / name).write_bytes((models / name).read_bytes())
+    one_class = [
+        {"_target_": "LoadImaged", "keys": "label", "ensure_channel_first": True},
+        {"_target_": "Lambdad", "keys": "label", "func": "$lambda label: torch.cat([(label > 0).float(), 0 * label])"},
+    ]
+    messages = messages_of(
+        lambda: volume_run.run("calibrate", method="coat", model_dir=str(tmp_path), label_transforms=one_class)
+    )
+    assert any("calibration images with foreground with class 1, got 0" in each for each in messages), messages
+    assert not (tmp_path / "calibration_coat.json").exists()
+
+
+def test_documented_commands_are_those_of_the_steps():
+    text = (HIPPOCAMPUS / "docs" / "README.md").read_text()
+    for step in STEPS:
+        files = [f"'{os.path.relpath(file, HIPPOCAMPUS)}'" for file in step_configs(HIPPOCAMPUS, step)]
+        assert f"[{','.join(files)}]" in text, step
+
+
+def test_export_merges_overlays_of_base_and_bundle(tmp_path: Path):
+    written = export_bundle(HIPPOCAMPUS, tmp_path / "out")
+    configs = tmp_path / "out" / "configs"
+    overlays = {"multi_gpu.json", "multi_gpu_apply.json", "multi_gpu_train.json", "metadata.json"}
+    assert {path.name for path in configs.glob("*.json")} == {path.name for path in written} | overlays
+    segmenter = json.loads((configs / "segmenter.json").read_text())
+    assert segmenter["segmenter"]["spatial_dims"] == 3
+    assert segmenter["loss"]["_target_"] == "DiceFocalLoss"
+    assert json.loads((configs / "train.json").read_text())["train_module"]["_target_"].endswith(".SketchMargins")
+
+
+def test_the_network_takes_what_the_metadata_says(volume_run: VolumeRun):
+    workflow: ConfigWorkflow = volume_run.workflow("inference", method="coat")
+    metadata = json.loads((HIPPOCAMPUS / "configs" / "metadata.json").read_text())["network_data_format"]
+    network = workflow.parser.get_parsed_content("network_def").eval()
+    with torch.no_grad():
+        scores = network(torch.rand(1, metadata["inputs"]["image"]["num_channels"], 16, 24, 32))
+    assert scores.shape == (1, metadata["outputs"]["pred"]["num_channels"], 16, 24, 32)
