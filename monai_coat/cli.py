@@ -18,7 +18,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from monai_coat.benchmark import load_protocol, protocol_of_folder, write_benchmark
-from monai_coat.calibration import save_calibration
+from monai_coat.calibration import ConformalRisk, calibrate_risk, merge_statistics, save_calibration
 from monai_coat.data import calibrate_saved_maps, map_datalist
 
 __all__ = ["STEPS", "export_bundle", "main", "step_configs"]
@@ -28,6 +28,7 @@ STEPS = {
     "train": ("common", "training", "train"),
     "fit": ("common", "training", "train", "fit"),
     "calibrate": ("common", "calibrate"),
+    "collect": ("common", "calibrate", "collect"),
     "evaluate": ("common", "evaluate"),
     "inference": ("common", "inference"),
 }
@@ -115,11 +116,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export.set_defaults(run=lambda options: export_bundle(options.source, options.target))
     _add_benchmark(commands)
     _add_calibrate(commands)
+    _add_merge(commands)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         written = options.run(options)
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     sys.stdout.writelines(f"{path}\n" for path in written)
     return 0
@@ -144,6 +146,32 @@ def _calibrate(options: argparse.Namespace) -> list[Path]:
         result.guarantee,
         result.n[0],
         result.n_empty[0],
+    )
+    return [options.output]
+
+
+def _add_merge(commands: Any) -> None:
+    command = commands.add_parser("merge", help="calibrate together what several shards have collected")
+    command.add_argument("files", type=Path, nargs="+", help="statistic files of different images")
+    command.add_argument("--alpha", type=float, default=0.1, help="tolerated mean of the risk")
+    command.add_argument(
+        "--risk", default="miss", choices=[risk.value for risk in ConformalRisk], help="what is limited"
+    )
+    command.add_argument("--output", type=Path, default=Path("calibration.json"), help="file to write")
+    command.set_defaults(run=_merge)
+
+
+def _merge(options: argparse.Namespace) -> list[Path]:
+    shard = merge_statistics(options.files)
+    result = calibrate_risk(shard.statistic, options.alpha, options.risk)
+    save_calibration(replace(result, method=shard.method, network=shard.network), options.output)
+    logging.getLogger(__name__).info(
+        "cutoff %s from %d files: %s; n = %s, without foreground %s",
+        ", ".join(f"{cutoff:.6g}" for cutoff in result.cutoff),
+        len(options.files),
+        result.guarantee,
+        ", ".join(map(str, result.n)),
+        ", ".join(map(str, result.n_empty)),
     )
     return [options.output]
 

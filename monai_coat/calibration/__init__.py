@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from monai_coat.calibration.aa_crc import exact_thresholds, fit_linear_thresholds, linear_threshold_risk
 from monai_coat.calibration.artifact import check_calibration_fits, load_calibration, save_calibration
+from monai_coat.calibration.binned import BinnedStatistic, calibrate_binned
+from monai_coat.calibration.bracket import BracketStatistic, calibrate_bracket
 from monai_coat.calibration.control import calibrate, calibrate_maps
 from monai_coat.calibration.distributed import gather_objects, gather_statistic
 from monai_coat.calibration.fingerprint import fingerprint
@@ -16,15 +18,21 @@ from monai_coat.calibration.risks import (
     calibrate_risk,
     statistic_of_risk,
 )
+from monai_coat.calibration.statistic_file import Shard, load_statistic, merge_statistics, save_statistic
 from monai_coat.calibration.statistics import CoverageStatistic
 from monai_coat.calibration.worst_class import calibrate_worst_class
 
 __all__ = [
+    "BinnedStatistic",
+    "BracketStatistic",
     "CalibrationResult",
     "ConformalRisk",
     "CoverageStatistic",
     "FalseAlarmStatistic",
+    "Shard",
     "calibrate",
+    "calibrate_binned",
+    "calibrate_bracket",
     "calibrate_false_alarm",
     "calibrate_maps",
     "calibrate_risk",
@@ -37,6 +45,9 @@ __all__ = [
     "gather_statistic",
     "linear_threshold_risk",
     "load_calibration",
+    "load_statistic",
+    "merge_statistics",
     "save_calibration",
+    "save_statistic",
     "statistic_of_risk",
 ]

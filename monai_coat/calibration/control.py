@@ -7,12 +7,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_coat.calibration.pool import ScorePool
+from monai_coat.calibration._enough import check_enough
+from monai_coat.calibration.pool import Crossing
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.statistics import CoverageStatistic, statistic_of_maps
-from monai_coat.functional import exact_level, images_needed
+from monai_coat.functional import exact_level
 
 __all__ = ["calibrate", "calibrate_maps"]
 
@@ -55,17 +58,21 @@ def calibrate(statistic: CoverageStatistic, alpha: float) -> CalibrationResult:
     if not statistic.pools:
         raise ValueError("statistic must hold at least one image, got none; call update(scores, labels) first.")
     for index, pool in enumerate(statistic.pools):
-        _check_enough(pool, alpha, f" with class {index}" if len(statistic.pools) > 1 else "")
+        check_enough(alpha, len(pool), pool.n_empty, index if len(statistic.pools) > 1 else None)
     crossings = [pool.crossing(level * (len(pool) + 1) - 1) for pool in statistic.pools]
-    risks = [
-        math.fsum(crossing.missed / pool.sizes) / len(pool)
-        for crossing, pool in zip(crossings, statistic.pools, strict=True)
-    ]
+    return result_of_crossings(crossings, [pool.sizes for pool in statistic.pools], statistic.n_empty, alpha)
+
+
+def result_of_crossings(
+    crossings: Sequence[Crossing], sizes: Sequence[NDArray[np.int64]], n_empty: tuple[int, ...], alpha: float
+) -> CalibrationResult:
+    """What was found, class by class, with what is promised."""
+    risks = [math.fsum(found.missed / size) / len(size) for found, size in zip(crossings, sizes, strict=True)]
     return CalibrationResult(
-        cutoff=tuple(crossing.cutoff for crossing in crossings),
+        cutoff=tuple(found.cutoff for found in crossings),
         alpha=float(alpha),
-        n=statistic.n,
-        n_empty=statistic.n_empty,
+        n=tuple(len(size) for size in sizes),
+        n_empty=n_empty,
         risk=tuple(risks),
         guarantee=f"E[FNR] <= {float(alpha)} on average over new images with foreground, exchangeable with the n used",
     )
@@ -88,12 +95,3 @@ def calibrate_maps(scores: Sequence[Tensor], labels: Sequence[Tensor], alpha: fl
     """
     exact_level(alpha)
     return calibrate(statistic_of_maps(scores, labels), alpha)
-
-
-def _check_enough(pool: ScorePool, alpha: float, which: str) -> None:
-    needed = images_needed(alpha)
-    if len(pool) < needed:
-        raise ValueError(
-            f"alpha={float(alpha)} needs at least {needed} calibration images with foreground{which}, got {len(pool)} "
-            f"({pool.n_empty} without foreground were left out); enlarge the calibration set or raise alpha."
-        )

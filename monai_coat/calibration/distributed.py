@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, TypeVar
 
 import torch.distributed as dist
-
-from monai_coat.calibration.statistics import CoverageStatistic
 
 __all__ = ["gather_objects", "gather_statistic"]
 
@@ -31,15 +30,17 @@ def gather_objects(value: T) -> list[T]:
     return values
 
 
-def gather_statistic(statistic: CoverageStatistic) -> CoverageStatistic:
-    """The merged statistic of all workers, the same on each; shards may be uneven or empty.
+def gather_statistic(statistic: T) -> T:
+    """The merged statistic of all workers, of any kind, the same on each; shards may be uneven or empty.
 
     A sampler that repeats samples to make shards even would count images twice: turn that off
     (``DistributedSampler(even_divisible=False)``).
     """
-    merged = type(statistic)()
-    for state in gather_objects(statistic.state_dict()):
-        part = type(statistic)()
-        part.load_state_dict(state)
-        merged.merge(part)
+    parts: list[Any] = []
+    for state in gather_objects(statistic.state_dict()):  # type: ignore[attr-defined]
+        parts.append(copy.deepcopy(statistic))
+        parts[-1].load_state_dict(state)
+    merged: T = parts[0]
+    for part in parts[1:]:
+        merged.merge(part)  # type: ignore[attr-defined]
     return merged

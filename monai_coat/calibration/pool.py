@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["Crossing", "ScorePool", "within_budget"]
+__all__ = ["Crossing", "PartOfPool", "ScorePool", "within_budget"]
 
 Scores = NDArray[np.float32]
 Counts = NDArray[np.int64]
@@ -121,7 +121,7 @@ class ScorePool:
             ]
         )
         owner = np.repeat(np.arange(len(self)), index.below[:, high + 1] - index.below[:, low])
-        return _walk(_narrow(_Part(found, owner, index.below[:, low].astype(np.int64), sizes), budget), budget)
+        return PartOfPool(found, owner, index.below[:, low].astype(np.int64), sizes).crossing(budget)
 
     def _build_index(self) -> _Index:
         bins = _Bins.of(np.concatenate([image[:: image.size // 64 + 1] for image in self._images]))
@@ -163,13 +163,17 @@ class _Bins:
 
 
 @dataclass(frozen=True)
-class _Part:
+class PartOfPool:
     """Scores among which the cutoff lies, the image of each, and what each image misses below all of them."""
 
     scores: Scores
     owner: Counts
     missed: Counts
     sizes: Counts
+
+    def crossing(self, budget: Fraction) -> Crossing:
+        """See :meth:`ScorePool.crossing`."""
+        return _walk(_narrow(self, budget), budget)
 
 
 def _bracket(risk_above: NDArray[np.float64], budget: Fraction) -> tuple[int, int]:
@@ -179,7 +183,7 @@ def _bracket(risk_above: NDArray[np.float64], budget: Fraction) -> tuple[int, in
     return low, min(high, _BINS - 1)
 
 
-def _narrow(part: _Part, budget: Fraction) -> _Part:
+def _narrow(part: PartOfPool, budget: Fraction) -> PartOfPool:
     """The same question among fewer scores, by one more round of binning."""
     codes = np.empty(part.scores.size, np.uint8)
     with np.errstate(over="ignore"):
@@ -190,10 +194,10 @@ def _narrow(part: _Part, budget: Fraction) -> _Part:
     low, high = _bracket((part.missed / part.sizes).sum() + np.einsum("i,ij->j", 1.0 / part.sizes, counts), budget)
     keep = (codes >= low) & (codes <= high)
     missed = part.missed + counts[:, low - 1] if low else part.missed
-    return _Part(part.scores[keep], part.owner[keep], missed, part.sizes)
+    return PartOfPool(part.scores[keep], part.owner[keep], missed, part.sizes)
 
 
-def _walk(part: _Part, budget: Fraction) -> Crossing:
+def _walk(part: PartOfPool, budget: Fraction) -> Crossing:
     """Raise the cutoff through the sorted scores as far as the budget allows."""
     order = np.argsort(part.scores, kind="stable")
     scores, owner = part.scores[order], part.owner[order]

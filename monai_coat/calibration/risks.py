@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
+from monai_coat.calibration.binned import BinnedStatistic, calibrate_binned
 from monai_coat.calibration.control import calibrate
 from monai_coat.calibration.result import CalibrationResult, ConformalRisk
 from monai_coat.calibration.statistics import CoverageStatistic
@@ -83,8 +84,10 @@ def statistic_of_risk(risk: ConformalRisk | str) -> CoverageStatistic:
     return FalseAlarmStatistic() if _known(risk) == ConformalRisk.FALSE_ALARM else CoverageStatistic()
 
 
-def calibrate_risk(statistic: CoverageStatistic, alpha: float, risk: ConformalRisk | str) -> CalibrationResult:
-    """Calibrate a statistic of :func:`statistic_of_risk`.
+def calibrate_risk(
+    statistic: CoverageStatistic | BinnedStatistic, alpha: float, risk: ConformalRisk | str
+) -> CalibrationResult:
+    """Calibrate a statistic of :func:`statistic_of_risk`, or a binned one of misses.
 
     Raises:
         TypeError: if the statistic is of another risk.
@@ -98,7 +101,10 @@ def calibrate_risk(statistic: CoverageStatistic, alpha: float, risk: ConformalRi
         (9,)
     """
     risk = _known(risk)
-    if isinstance(statistic, FalseAlarmStatistic) != (risk == ConformalRisk.FALSE_ALARM):
+    if isinstance(statistic, BinnedStatistic) and risk == ConformalRisk.MISS:
+        return calibrate_binned(statistic, alpha)
+    of_false_alarms = isinstance(statistic, FalseAlarmStatistic)
+    if isinstance(statistic, BinnedStatistic) or of_false_alarms != (risk == ConformalRisk.FALSE_ALARM):
         raise TypeError(
             f"statistic must be one of the risk {risk.value!r}, got {type(statistic).__name__}; use statistic_of_risk."
         )

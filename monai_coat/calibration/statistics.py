@@ -14,7 +14,7 @@ from torch import Tensor
 from monai_coat.calibration.pool import ScorePool
 from monai_coat.functional import foreground_scores
 
-__all__ = ["CoverageStatistic"]
+__all__ = ["CoverageStatistic", "float32_below"]
 
 
 class CoverageStatistic:
@@ -63,7 +63,7 @@ class CoverageStatistic:
         """
         with torch.no_grad():
             values, (_, channels) = foreground_scores(scores, labels)
-            images = [_float32_below(value.detach().cpu()).numpy() for value in values]
+            images = [float32_below(value.detach().cpu()).numpy() for value in values]
         self._open(channels)
         for index, image in enumerate(images):
             self._pools[index % channels].add(image)
@@ -97,7 +97,7 @@ class CoverageStatistic:
         self._pools = [ScorePool.from_state_dict(state[str(index)]) for index in range(len(state))]
 
 
-def _float32_below(scores: Tensor) -> Tensor:
+def float32_below(scores: Tensor) -> Tensor:
     """The largest float32 not above each score: it passes a float32 cutoff if and only if the score itself does."""
     if scores.dtype != torch.float64:
         return scores

@@ -11,10 +11,11 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_coat.calibration._enough import check_enough
 from monai_coat.calibration.pool import within_budget
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.statistics import CoverageStatistic
-from monai_coat.functional import exact_level, images_needed
+from monai_coat.functional import exact_level
 
 __all__ = ["calibrate_worst_class"]
 
@@ -54,14 +55,10 @@ def calibrate_worst_class(statistic: CoverageStatistic, alpha: float) -> Calibra
     """
     level, images = exact_level(alpha), _images(statistic)
     n, classes = len(images), len(statistic.pools)
-    if n < images_needed(alpha):
-        raise ValueError(
-            f"alpha={float(alpha)} needs at least {images_needed(alpha)} calibration images with foreground, got {n}; "
-            "enlarge the calibration set or raise alpha."
-        )
+    seen = len(statistic.pools[0]) + statistic.pools[0].n_empty if classes else 0
+    check_enough(alpha, n, seen - n)
     cutoff = _largest(images, level * (n + 1) - 1)
     missed, sizes = _worst(images, cutoff)
-    seen = len(statistic.pools[0]) + statistic.pools[0].n_empty
     return CalibrationResult(
         cutoff=(float(cutoff) + 0.0,) * classes,
         alpha=float(alpha),

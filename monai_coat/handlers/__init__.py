@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from monai_coat.handlers.checkpoints import ResumeCheckpoint
+from monai_coat.handlers.collect_statistic import CollectStatistic
 from monai_coat.handlers.conformal_calibration import ConformalCalibration
 from monai_coat.handlers.coverage import Coverage
 from monai_coat.handlers.coverage_gap import CoverageGap
@@ -14,6 +15,7 @@ from monai_coat.handlers.progress_log import ProgressLog
 from monai_coat.handlers.set_size import SetSize
 
 __all__ = [
+    "CollectStatistic",
     "ConformalCalibration",
     "Coverage",
     "CoverageGap",

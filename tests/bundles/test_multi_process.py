@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from monai_coat.calibration import load_calibration
-from monai_coat.cli import step_configs
+from monai_coat.cli import main, step_configs
 from tests.bundles.conftest import BUNDLE, BundleRun, VolumeRun
 
 
@@ -72,3 +72,30 @@ def test_two_processes_do_all_steps_on_volumes(volume_run: VolumeRun, tmp_path: 
     new = {**here, "trained_path": str(tmp_path / "scorer.pt"), "max_epochs": 2, "val_interval": 2}
     torchrun(volume_run, "train", ("multi_gpu", "multi_gpu_train"), **new)
     assert (tmp_path / "scorer.pt").is_file()
+
+
+def test_three_shards_collected_by_three_processes_are_calibrated_as_one(volume_run: VolumeRun, tmp_path: Path):
+    """Once with sums on a grid, and once with scores, which give the very cutoff of the step calibrate."""
+    models = volume_run.folder / "models"
+    files = str([os.path.relpath(file, volume_run.bundle) for file in step_configs(volume_run.bundle, "collect")])
+    for kind in ("BinnedStatistic", "CoverageStatistic"):
+        running = []
+        for number in (0, 1, 2, None):
+            samples = "$@partition.part('calibration')" + ("" if number is None else f"[{number}::3]")
+            here = {"samples": samples, "method": "coat", "model_dir": str(tmp_path / f"models{number}"), "smallest": 1}
+            here |= {"statistic": f"{{'_target_':'monai_coat.calibration.{kind}'}}"}
+            here |= {"statistic_path": str(tmp_path / f"{kind}{number}.npz")}
+            shutil.copytree(models, here["model_dir"], dirs_exist_ok=True)
+            command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", files]
+            for key, value in volume_run.overrides(**here).items():
+                command += [f"--{key}", str(value)]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+            running.append(subprocess.Popen(command, cwd=volume_run.bundle, env=environment, stdout=subprocess.DEVNULL))
+        assert [process.wait(timeout=600) for process in running] == [0] * 4
+        three, one = tmp_path / "three.json", tmp_path / "one.json"
+        shards = [str(tmp_path / f"{kind}{number}.npz") for number in range(3)]
+        assert main(["merge", *shards, "--alpha", "0.2", "--output", str(three)]) == 0
+        assert main(["merge", str(tmp_path / f"{kind}None.npz"), "--alpha", "0.2", "--output", str(one)]) == 0
+        assert load_calibration(three).cutoff == load_calibration(one).cutoff
+        assert load_calibration(three).n == load_calibration(one).n
+    assert load_calibration(three).cutoff == load_calibration(models / "calibration_coat.json").cutoff

@@ -1,0 +1,99 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What calibration needs of a shard, as a file: for shards that are too small alone, or must not be joined."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+from torch import nn
+
+from monai_coat.calibration import (
+    BinnedStatistic,
+    CoverageStatistic,
+    Shard,
+    fingerprint,
+    gather_statistic,
+    save_statistic,
+)
+from monai_coat.handlers._pairs import batches
+from monai_coat.networks import unwrap_adaptive_segmenter
+
+__all__ = ["CollectStatistic"]
+
+
+class CollectStatistic:
+    """Collect scores and labels while an engine runs, and write their statistic when its epoch is over.
+
+    The files of several shards are merged and calibrated by ``python -m monai_coat merge``, or by
+    :func:`~monai_coat.calibration.merge_statistics`. Workers of a process group write one file together.
+
+    Args:
+        path: file to write.
+        statistic: an empty statistic that says what is kept; by default a
+            :class:`~monai_coat.calibration.BinnedStatistic` for margins and probabilities, which holds sums over images
+            alone and may be given away. A :class:`~monai_coat.calibration.CoverageStatistic` is exact, and holds
+            foreground scores.
+        network: network that made the scores; its fingerprint keeps files of different networks apart.
+        method: name of the scorer.
+        output_transform: takes ``(scores, labels)`` out of the engine's output, see
+            :class:`~monai_coat.handlers.ConformalCalibration`.
+        smallest: fewest images of a class in a file of sums.
+
+    Raises:
+        TypeError: if ``network`` is not an :class:`~monai_coat.networks.AdaptiveSegmenter`.
+        ValueError: if the statistic is not empty; when the epoch is over, if there are fewer images than ``smallest``.
+
+    Example:
+        >>> import torch
+        >>> engine = Engine(lambda engine, batch: batch)
+        >>> CollectStatistic(getfixture("tmp_path") / "north.npz").attach(engine)
+        >>> state = engine.run([(torch.rand(12, 1, 8, 8), torch.ones(12, 1, 8, 8))])
+        >>> state.statistic.n
+        (12,)
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        statistic: BinnedStatistic | CoverageStatistic | None = None,
+        network: nn.Module | None = None,
+        method: str = "",
+        output_transform: Callable[[Any], Any] = lambda output: output,
+        smallest: int = 10,
+    ) -> None:
+        self.empty = BinnedStatistic() if statistic is None else statistic
+        if self.empty.n:
+            raise ValueError(f"statistic must be empty, got one of {self.empty.n} images; make a new one.")
+        self.path, self.method, self.smallest = path, method, smallest
+        self.network = unwrap_adaptive_segmenter(network) if network is not None else None
+        self.output_transform = output_transform
+        self.statistic = copy.deepcopy(self.empty)
+
+    def attach(self, engine: Engine) -> None:
+        """Listen to an engine."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self.started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
+
+    def started(self, engine: Engine) -> None:
+        """Begin anew."""
+        self.statistic = copy.deepcopy(self.empty)
+
+    def iteration_completed(self, engine: Engine) -> None:
+        """Take in the engine's output."""
+        for scores, labels in batches(self.output_transform(engine.state.output)):
+            self.statistic.update(scores, labels)
+
+    def epoch_completed(self, engine: Engine) -> None:
+        """Write the file."""
+        gathered = gather_statistic(self.statistic)
+        network = fingerprint(self.network) if self.network is not None else ""
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            save_statistic(Shard(gathered, network, self.method), self.path, self.smallest)
+        engine.state.statistic = gathered  # type: ignore[attr-defined]
