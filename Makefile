@@ -4,10 +4,10 @@ PYTHON ?= python3
 NAME ?= polyp_coat
 BIN := .venv/bin
 READY := .venv/.installed
-.PHONY: help .venv demo test check fix bench validate bundle clean
+.PHONY: help .venv demo test check fix bench gpu-check validate bundle clean
 
 help:  ## list the targets
-	@sed -n 's/^\([.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([-.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 .venv: $(READY)  ## make the environment; every other target does if need be
 $(READY): setup.cfg pyproject.toml constraints.txt
@@ -31,6 +31,9 @@ fix: $(READY)  ## format, and correct what can be corrected
 	$(BIN)/ruff format
 bench: $(READY)  ## speed and memory
 	$(BIN)/python -m benchmarks
+gpu-check: $(READY)  ## tests and times on a GPU; says what it skips where there is none
+	$(BIN)/python -m pytest -m gpu -rs
+	$(BIN)/python -m benchmarks.gpu
 validate: $(READY)  ## slow tests: more sets, and real images if COAT_DATA_DIR is set
 	$(BIN)/python -m pytest -m slow
 bundle: $(READY)  ## write bundles/$(NAME) to build/$(NAME), self-contained

@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import tempfile
 import time
+import tracemalloc
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from benchmarks.timing import Row, alternate
-from monai_coat.calibration import CoverageStatistic, calibrate
+from monai_coat.calibration import BinnedStatistic, CoverageStatistic, calibrate, calibrate_binned
 from monai_coat.data import synthetic_maps
 from monai_coat.functional import true_positive_rate
 from monai_coat.handlers import ConformalCalibration
@@ -57,6 +58,20 @@ def read(pairs: Pairs) -> None:
     for scores, labels in pairs:
         scores.sum()
         labels.sum()
+
+
+def peak_of(count: int, side: int = 64) -> float:
+    """Peak memory in MB of a binned statistic that is shown so many volumes, each forgotten after it."""
+    tracemalloc.start()
+    statistic = BinnedStatistic()
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(count):
+        scores = torch.rand(1, 1, side, side, side, generator=generator)
+        statistic.update(scores, scores > 0.95)
+    calibrate_binned(statistic, ALPHA)
+    peak = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    return peak
 
 
 def make_network() -> AdaptiveSegmenter:
@@ -161,11 +176,13 @@ def run(rounds: int = 3) -> list[Row]:
     pairs = make_volumes(COUNT, SIDE)
     times = alternate({"read": partial(read, pairs), "calibrate": lambda: calibrate(collect(pairs), ALPHA)}, rounds)
     ratio = times["calibrate"].over(times["read"])
+    memory = peak_of(200) / peak_of(20)
     added = of_windows(rounds)
     epoch, apart = of_sketches(rounds)
     two = min(seconds_of(2) for _ in range(rounds)) / min(seconds_of(1) for _ in range(rounds))
     return [
         Row(f"calibration of {COUNT} volumes of {SIDE}^3 / reading them once", ratio, "at most 5", ratio <= 5),
+        Row("peak memory of binned calibration, 200 volumes / 20", memory, "at most 1.05", memory <= 1.05),
         Row(f"f_D beside sliding windows of {SIDE}^3, share added", added, "under 0.05", added < 0.05),
         Row(
             "epoch of f_D on 8 maps of 96^3 one by one / their sketches at once",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from monai_coat.networks.adaptive_segmenter import AdaptiveSegmenter, ProbabilityActivation, unwrap_adaptive_segmenter
 from monai_coat.networks.boundary_scorer import BoundaryDistanceScorer
+from monai_coat.networks.calibrated_mask import CalibratedMask
 from monai_coat.networks.deeplab import DeepLabV3Plus
 from monai_coat.networks.expected_coverage_scorer import ExpectedCoverageScorer, IsotonicCalibration
 from monai_coat.networks.expected_gap import ExpectedGapPredictor
@@ -24,6 +25,7 @@ from monai_coat.networks.weights import load_weights, save_weights
 __all__ = [
     "AdaptiveSegmenter",
     "BoundaryDistanceScorer",
+    "CalibratedMask",
     "DeepLabV3Plus",
     "EncoderDepth",
     "ExpectedCoverageScorer",

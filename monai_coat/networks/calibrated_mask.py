@@ -1,0 +1,51 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A calibrated network as a module that gives the mask: what an exported file should hold."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from monai_coat.networks.adaptive_segmenter import AdaptiveSegmenter, unwrap_adaptive_segmenter
+
+__all__ = ["CalibratedMask"]
+
+
+class CalibratedMask(nn.Module):
+    """The prediction set ``score >= cutoff`` as the network's output, with the cutoff inside.
+
+    An exported :class:`~monai_coat.networks.AdaptiveSegmenter` gives scores, and leaves the cut to who reads the file.
+    This module gives the mask itself: TorchScript, ``torch.export`` and ONNX files of it need no Python of this
+    package. It is in evaluation mode. The mask is uint8, which every runtime and viewer takes; several have no bool.
+
+    Args:
+        network: a calibrated network, bare or wrapped.
+
+    Raises:
+        TypeError: if it is no :class:`~monai_coat.networks.AdaptiveSegmenter`.
+        RuntimeError: if it was never calibrated.
+
+    Example:
+        >>> network = AdaptiveSegmenter(nn.Conv2d(3, 1, 1)).eval()
+        >>> network.set_calibration((0.5,), alpha=0.1, n=(99,))
+        >>> image = torch.rand(2, 3, 8, 8)
+        >>> bool((CalibratedMask(network)(image).bool() == network.prediction_set(image)).all())
+        True
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network: AdaptiveSegmenter = unwrap_adaptive_segmenter(network).eval()
+        if not bool(self.network.calibrated):
+            raise RuntimeError(
+                "network must be calibrated before its masks are exported; run the calibration, or load weights saved "
+                "after it."
+            )
+        self.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Mask ``(B, C, *spatial)``, uint8 in {0, 1}, of images ``(B, channels, *spatial)``."""
+        scores: Tensor = self.network(image)
+        cutoff = self.network.calibrated_cutoff.reshape([1, -1] + [1] * (scores.dim() - 2))
+        return (scores >= cutoff).to(torch.uint8)
