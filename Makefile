@@ -4,7 +4,7 @@ PYTHON ?= python3
 NAME ?= polyp_coat
 BIN := .venv/bin
 READY := .venv/.installed
-.PHONY: help .venv demo test check fix bench gpu-check validate bundle clean
+.PHONY: help .venv demo test check fix bench gpu-check validate label-test label-demo bundle clean
 
 help:  ## list the targets
 	@sed -n 's/^\([-.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -36,6 +36,19 @@ gpu-check: $(READY)  ## tests and times on a GPU; says what it skips where there
 	$(BIN)/python -m benchmarks.gpu
 validate: $(READY)  ## slow tests: more sets, and real images if COAT_DATA_DIR is set
 	$(BIN)/python -m pytest -m slow
+LABEL := .venv-label/.installed
+$(LABEL): setup.cfg constraints.txt constraints-label.txt
+	@echo "Installing MONAI Label into .venv-label, which takes a few minutes ..."
+	@$(PYTHON) -m venv .venv-label
+	@.venv-label/bin/pip install -q --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	@.venv-label/bin/pip install -q --disable-pip-version-check -c constraints.txt -e ".[bundle,report]" pytest
+	@.venv-label/bin/pip install -q --disable-pip-version-check -c constraints.txt -r constraints-label.txt
+	@.venv-label/bin/pip install -q --disable-pip-version-check --no-deps monailabel==0.8.5 pydicom-seg==0.4.1
+	@touch $@
+label-test: $(LABEL)  ## a real MONAI Label server with our app, driven as viewers do
+	.venv-label/bin/python -m pytest -o filterwarnings= tests/apps
+label-demo: $(LABEL)  ## train on generated volumes and serve them to viewers, on this machine only
+	.venv-label/bin/python tutorials/label_demo.py
 bundle: $(READY)  ## write bundles/$(NAME) to build/$(NAME), self-contained
 	$(BIN)/python -m monai_coat export-bundle bundles/$(NAME) build/$(NAME)
 clean:  ## remove what can be made again, but not the environment

@@ -10,6 +10,7 @@ from monai_coat.calibration.binned import BinnedStatistic, calibrate_binned
 from monai_coat.calibration.bracket import BracketStatistic, calibrate_bracket
 from monai_coat.calibration.control import calibrate, calibrate_maps
 from monai_coat.calibration.distributed import gather_objects, gather_statistic
+from monai_coat.calibration.drift import DriftWatch
 from monai_coat.calibration.fingerprint import fingerprint
 from monai_coat.calibration.result import CalibrationResult, ConformalRisk
 from monai_coat.calibration.risks import (
@@ -28,6 +29,7 @@ __all__ = [
     "CalibrationResult",
     "ConformalRisk",
     "CoverageStatistic",
+    "DriftWatch",
     "FalseAlarmStatistic",
     "Shard",
     "calibrate",

@@ -1,0 +1,98 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Inference: one label map of certain and possible, and what is promised about it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fastapi import HTTPException
+from monai.data import MetaTensor
+from monai.transforms import SaveImage
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+from monailabel.transform.writer import write_itk
+
+from monai_coat.apps.serving import CalibratedBundle
+
+__all__ = ["CertaintyInferTask", "write_labels"]
+
+EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".png")
+
+
+class CertaintyInferTask(InferTask):  # type: ignore[misc]
+    """Runs a calibrated bundle on an image.
+
+    A request may name ``alpha``, one of the calibrated levels, and ``result_extension``, one of .nii.gz, .nii, .nrrd
+    and, for flat images, .png.
+
+    Args:
+        served: the bundle.
+    """
+
+    def __init__(self, served: CalibratedBundle) -> None:
+        super().__init__(
+            type=InferType.SEGMENTATION,
+            labels=served.labels,
+            dimension=served.spatial_dims,
+            description="Label map of what is certain and what is possible, calibrated",
+            config={"alpha": list(served.alphas)},
+        )
+        self.served = served
+
+    def is_valid(self) -> bool:
+        """The bundle was loaded and found to fit its calibrations."""
+        return True
+
+    def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """File of the labels and the result.
+
+        Raises:
+            HTTPException: 400 with a sentence, for a level that was not calibrated or an image that cannot be read.
+        """
+        try:
+            alpha = _alpha(request.get("alpha"))
+            prediction = self.served.predict(request["image"], alpha)
+            path = write_labels(prediction.labels, _extension(request, self.served.spatial_dims))
+        except (ValueError, TypeError, RuntimeError, OSError) as error:
+            raise HTTPException(400, str(error)) from error
+        return path, {**prediction.result, "label_names": self.served.labels}
+
+
+def _alpha(value: Any) -> float | None:
+    """A number, or the first of the options that a viewer sends back untouched."""
+    if isinstance(value, list | tuple):
+        value = value[0] if value else None
+    if isinstance(value, str):
+        value = float(value) if value else None
+    return None if value is None else value
+
+
+def _extension(request: dict[str, Any], dims: int) -> str:
+    wanted = request.get("result_extension")
+    if wanted is None:
+        return ".nii.gz" if dims == 3 else ".png"
+    if wanted not in EXTENSIONS or (dims == 3 and wanted == ".png"):
+        raise ValueError(f"result_extension must be one of {', '.join(EXTENSIONS)}, got {wanted!r}.")
+    return str(wanted)
+
+
+def write_labels(labels: MetaTensor, extension: str) -> str:
+    """Write labels ``(1, *spatial)`` to a new temporary file, which the server removes once it was sent."""
+    with tempfile.NamedTemporaryFile(suffix=extension, delete=False) as file:
+        path = Path(file.name)
+    if extension == ".nrrd":
+        write_itk(labels[0].numpy(), str(path), labels.affine.numpy(), "uint8", False)
+        return str(path)
+    save = SaveImage(
+        output_dir=path.parent,
+        output_postfix="",
+        output_ext=extension,
+        output_dtype="uint8",
+        resample=False,
+        separate_folder=False,
+        print_log=False,
+    )
+    save(labels, filename=str(path).removesuffix(extension))
+    return str(path)

@@ -1,0 +1,9 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What MONAI Label loads: the folder of this file is the app."""
+
+from __future__ import annotations
+
+from monai_coat.apps.label.app import CoatLabelApp
+
+__all__ = ["CoatLabelApp"]

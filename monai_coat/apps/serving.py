@@ -1,0 +1,178 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A bundle with its calibrations, from a folder to one image's answer."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from torch import Tensor
+
+from monai_coat.calibration import CalibrationResult, load_calibration
+from monai_coat.cli import step_configs
+from monai_coat.data import check_readable
+from monai_coat.functional import exact_level
+from monai_coat.inferers import AdaptiveInferer, load_calibrated
+from monai_coat.networks import AdaptiveSegmenter
+from monai_coat.transforms import CertaintyMap
+
+__all__ = ["CalibratedBundle", "Prediction"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is certain and what is possible in one image.
+
+    Attributes:
+        labels: disjoint labels ``(1, *spatial)``, uint8, in the image's own space, see
+            :class:`~monai_coat.transforms.CertaintyMap`.
+        result: numbers and words about it, fit for JSON.
+    """
+
+    labels: MetaTensor
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Level:
+    """Everything of one level."""
+
+    network: AdaptiveSegmenter
+    possible: CalibrationResult
+    certain: CalibrationResult
+    parser: ConfigParser
+
+
+class CalibratedBundle:
+    """Predicts with a bundle of this package at each level that it was calibrated for.
+
+    Args:
+        bundle: folder of the bundle, such as ``bundles/hippocampus_coat``.
+        model_dirs: folders of models, one for each level, as the bundle's steps fill them.
+        method: which of the methods in them.
+        device: where networks run.
+        overrides: further settings of the bundle's configs.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if a calibration does not belong to the weights beside it, or two folders are of one level.
+    """
+
+    def __init__(
+        self,
+        bundle: str | os.PathLike[str],
+        model_dirs: Sequence[str | os.PathLike[str]],
+        method: str = "coat",
+        device: str = "cpu",
+        overrides: dict[str, Any] | None = None,
+    ) -> None:
+        self.bundle, self.method = Path(bundle).absolute(), method
+        settings = {**(overrides or {}), "bundle_root": str(self.bundle), "method": method}
+        self._levels: dict[float, _Level] = {}
+        for folder in model_dirs:
+            level = self._load(Path(folder).absolute(), {**settings, "device": f"$torch.device('{device}')"})
+            if level.possible.alpha in self._levels:
+                raise ValueError(f"model_dirs must be of different levels, got alpha={level.possible.alpha} twice.")
+            self._levels[level.possible.alpha] = level
+        if not self._levels:
+            raise ValueError("model_dirs must name at least one folder of calibrated models, got none.")
+
+    def _load(self, folder: Path, settings: dict[str, Any]) -> _Level:
+        possible = load_calibration(folder / f"calibration_{self.method}.json")
+        certain = load_calibration(folder / f"certain_{self.method}.json")
+        parser = ConfigParser()
+        parser.read_config(step_configs(self.bundle, "inference"))
+        parser.update({**settings, "model_dir": str(folder), "alpha": possible.alpha})
+        network = parser.get_parsed_content("network")
+        load_calibrated({self.method: network}, folder, possible.alpha)
+        CertaintyMap(possible, certain)  # refuses what does not belong together
+        return _Level(network.eval(), possible, certain, parser)
+
+    @property
+    def alphas(self) -> tuple[float, ...]:
+        """Levels that can be asked for; the first is the default."""
+        return tuple(self._levels)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, from the bundle's metadata."""
+        metadata = json.loads((self.bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        names = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+        return tuple(names[key] for key in sorted(names, key=int))
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Label of each name in the map: "<class> certain" and "<class> possible"."""
+        kinds = [(name, kind) for name in self.classes for kind in ("certain", "possible")]
+        return {f"{name} {kind}": value for value, (name, kind) in enumerate(kinds, start=1)}
+
+    @property
+    def spatial_dims(self) -> int:
+        """2 or 3."""
+        level = next(iter(self._levels.values()))
+        return int(level.parser.get("segmenter")["spatial_dims"])
+
+    def level(self, alpha: float | None) -> float:
+        """The calibrated level that is meant.
+
+        Raises:
+            TypeError, ValueError: if it is none.
+        """
+        if alpha is None:
+            return self.alphas[0]
+        wanted = exact_level(alpha)
+        for known in self.alphas:
+            if exact_level(known) == wanted:
+                return known
+        known_levels = ", ".join(f"{each:g}" for each in self.alphas)
+        raise ValueError(f"alpha must be a calibrated level, {known_levels}, got {alpha:g}; calibrate for it first.")
+
+    def predict(self, image: str | os.PathLike[str], alpha: float | None = None) -> Prediction:
+        """Labels and numbers of an image file.
+
+        Args:
+            image: image file that the bundle can read.
+            alpha: one of :attr:`alphas`; None for the first.
+
+        Raises:
+            ValueError: if the image cannot be read, or alpha is no calibrated level.
+        """
+        level = self._levels[self.level(alpha)]
+        check_readable([{"image": str(image)}])
+        data = level.parser.get_parsed_content("preprocessing")({"image": str(image)})
+        window = level.parser.get_parsed_content("inferer").inferer
+        with torch.no_grad():
+            both = AdaptiveInferer(window, append_probs=True)(data["image"][None].to(_device(level)), level.network)
+        thresholds = both.meta.get("calibrated_threshold") if isinstance(both, MetaTensor) else None
+        data["pred"] = MetaTensor(both[0].cpu(), meta=data["image"].meta)
+        maps = level.parser.get_parsed_content("restore")(data)["pred"]
+        classes = len(self.classes)
+        labels: MetaTensor = CertaintyMap(level.possible, level.certain)(maps[:classes])  # type: ignore[assignment]
+        return Prediction(labels, self._result(level, labels, maps[classes:], thresholds))
+
+    def _result(self, level: _Level, labels: MetaTensor, probs: Tensor, thresholds: Tensor | None) -> dict[str, Any]:
+        sizes = {name: int((labels == value).sum()) for name, value in self.labels.items()}
+        expected = dict(zip(self.classes, probs.flatten(1).sum(1).tolist(), strict=True))
+        return {
+            "method": self.method,
+            "alpha": level.possible.alpha,
+            "guarantee": level.possible.guarantee,
+            "certain_guarantee": level.certain.guarantee,
+            "n": list(level.possible.n),
+            "thresholds": [round(float(each), 6) for each in thresholds[0]] if thresholds is not None else None,
+            "sizes": sizes,
+            "expected_size": {name: round(float(size), 1) for name, size in expected.items()},
+        }
+
+
+def _device(level: _Level) -> torch.device:
+    return level.network.calibrated_cutoff.device

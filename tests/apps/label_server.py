@@ -1,0 +1,89 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A MONAI Label server with our app in a process of its own, on this machine only."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+import monai_coat
+
+APP = Path(monai_coat.__file__).parent / "apps" / "label"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class LabelServer:
+    """Starts on entering and stops on leaving.
+
+    Attributes:
+        studies: folder of images.
+        conf: settings of the app.
+    """
+
+    studies: Path
+    conf: dict[str, str]
+    port: int = field(default_factory=_free_port)
+    log: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> LabelServer:
+        command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(APP)]
+        command += ["--studies", str(self.studies), "--host", "127.0.0.1", "--port", str(self.port)]
+        for name, value in self.conf.items():
+            command += ["--conf", name, value]
+        home = self.studies.parent / "home"
+        home.mkdir(exist_ok=True)
+        environment = {
+            **os.environ,
+            "HOME": str(home),
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+            "PYTHONWARNINGS": "ignore",
+            "MONAI_LABEL_SERVER_PORT": str(self.port),
+            "MONAI_LABEL_SESSION_PATH": str(home / "sessions"),
+            "MONAI_LABEL_DATASTORE_AUTO_RELOAD": "false",
+            "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",
+        }
+        self.path = home / f"server_{self.port}.log"
+        self.file = self.path.open("w")
+        self.process = subprocess.Popen(command, env=environment, stdout=self.file, stderr=subprocess.STDOUT)
+        self._wait()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.process.terminate()
+        self.status = self.process.wait(timeout=60)
+        self.file.close()
+        self.log = self.path.read_text()
+
+    def _wait(self) -> None:
+        for _ in range(240):
+            if self.process.poll() is not None:
+                raise RuntimeError(self.path.read_text()[-3000:])
+            try:
+                if requests.get(f"{self.url}/info/", timeout=5).ok:
+                    return
+            except requests.ConnectionError:
+                time.sleep(0.5)
+        raise TimeoutError(self.path.read_text()[-3000:])
+
+    def alive(self) -> bool:
+        return self.process.poll() is None and requests.get(f"{self.url}/info/", timeout=30).ok

@@ -1,0 +1,212 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""MONAI Label with our app, as a viewer and a script see it: a real server over loopback."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+pytest.importorskip("monailabel", reason="MONAI Label is not installed; make label-test has an environment with it")
+
+import requests
+from monailabel.client import MONAILabelClient
+from PIL import Image
+from requests_toolbelt.multipart import decoder
+
+from monai_coat.apps import CalibratedBundle
+from tests.apps.label_server import LabelServer
+from tests.bundles.conftest import HIPPOCAMPUS, BundleRun, VolumeRun, calibrated_run, data_run, volume_run
+
+__all__ = ["calibrated_run", "data_run", "volume_run"]
+SMALL = {"image_size": [24, 24, 16], "roi_size": [16, 16, 16]}
+MODEL = "hippocampus_coat"
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def studies(volume_run: VolumeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("label") / "studies"
+    folder.mkdir()
+    for path in sorted((volume_run.folder / "data" / "synthetic" / "images").iterdir())[:5]:
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(volume_run: VolumeRun, studies: Path):
+    other = studies.parent / "models"
+    other.mkdir()
+    for name in ("segmenter.pt", "scorer_coat.pt", "partition.json"):
+        shutil.copy(volume_run.folder / "models" / name, other)
+    volume_run.run("calibrate", method="coat", alpha=0.3, model_dir=str(other))
+    conf = {"bundle": str(HIPPOCAMPUS), "model_dirs": f"{volume_run.folder / 'models'},{other}", "method": "coat"}
+    with LabelServer(studies, {**conf, "overrides": json.dumps(SMALL)}) as running:
+        yield running
+    assert running.status in (0, -15)
+    assert "Traceback" not in running.log
+
+
+@pytest.fixture(scope="module")
+def expected(volume_run: VolumeRun) -> CalibratedBundle:
+    return CalibratedBundle(HIPPOCAMPUS, [volume_run.folder / "models"], "coat", overrides=SMALL)
+
+
+def post(server: LabelServer, image: str = "", model: str = MODEL, output: str = "", files=None, **params):
+    query = "&".join(f"{name}={value}" for name, value in {"image": image, "output": output}.items() if value)
+    data = {"params": json.dumps(params)}
+    return requests.post(f"{server.url}/infer/{model}?{query}", data=data, files=files, timeout=120)
+
+
+def volume_of(content: bytes, folder: Path) -> nibabel.Nifti1Image:
+    (folder / "answer.nii.gz").write_bytes(content)
+    return nibabel.load(folder / "answer.nii.gz")
+
+
+def test_info_says_what_is_offered_and_how_the_promise_stands(server: LabelServer):
+    info = requests.get(f"{server.url}/info/", timeout=30).json()
+    model = info["models"][MODEL]
+    assert model["labels"] == {
+        "anterior certain": 1,
+        "anterior possible": 2,
+        "posterior certain": 3,
+        "posterior possible": 4,
+    }
+    assert model["config"]["alpha"] == [0.2, 0.3]
+    assert set(info["strategies"]) >= {"random", "ambiguity"}
+    assert info["calibration"]["classes"]["anterior"]["broken"] is False
+
+
+def test_json_image_and_both_are_the_package_s_own_answer(server, studies, expected, tmp_path):
+    prediction = expected.predict(studies / "synthetic_0000.nii.gz")
+    result = post(server, "synthetic_0000", output="json").json()
+    assert {key: result[key] for key in prediction.result} == prediction.result
+    assert result["label_names"] == expected.labels
+    answer = volume_of(post(server, "synthetic_0000", output="image").content, tmp_path)
+    assert np.array_equal(np.asarray(answer.dataobj).squeeze(), prediction.labels[0].numpy())
+    np.testing.assert_allclose(answer.affine, prediction.labels.affine.numpy())
+    both = decoder.MultipartDecoder.from_response(post(server, "synthetic_0000"))
+    assert len(both.parts) == 2
+    assert json.loads(both.parts[0].text)["alpha"] == 0.2
+
+
+def test_the_level_can_be_chosen_among_those_calibrated(server):
+    assert post(server, "synthetic_0001", output="json", alpha=0.3).json()["alpha"] == 0.3
+    assert post(server, "synthetic_0001", output="json", alpha="0.3").json()["alpha"] == 0.3
+    for alpha in (0.05, 0, 1.5, "much", [7]):
+        answer = post(server, "synthetic_0001", output="json", alpha=alpha)
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["detail"]
+    assert (
+        "must be a calibrated level, 0.2, 0.3, got 0.05" in post(server, "synthetic_0001", alpha=0.05).json()["detail"]
+    )
+
+
+def test_what_viewers_send(server, studies, expected, tmp_path):
+    """3D Slicer asks for .nrrd, OHIF for the image alone."""
+    labels = expected.predict(studies / "synthetic_0002.nii.gz").labels[0].numpy()
+    slicer = post(server, "synthetic_0002", result_extension=".nrrd", result_dtype="uint8", result_compress=False)
+    part = decoder.MultipartDecoder.from_response(slicer).parts[1]
+    (tmp_path / "slicer.nrrd").write_bytes(part.content)
+    import nrrd
+
+    volume, _ = nrrd.read(str(tmp_path / "slicer.nrrd"))
+    assert np.array_equal(volume.squeeze(), labels)
+    ohif = post(server, "synthetic_0002", output="image", result_extension=".nii.gz", result_dtype="uint16")
+    assert np.array_equal(np.asarray(volume_of(ohif.content, tmp_path).dataobj).squeeze(), labels)
+
+
+def test_an_upload_is_answered_and_forgotten(server, studies, expected):
+    before = snapshot(studies)
+    files = {"file": ("mine.nii.gz", (studies / "synthetic_0003.nii.gz").read_bytes())}
+    answer = post(server, output="json", files=files)
+    assert answer.json()["sizes"] == expected.predict(studies / "synthetic_0003.nii.gz").result["sizes"]
+    assert snapshot(studies) == before
+
+
+def test_hostile_requests_are_answered_with_a_sentence_and_change_nothing(server, studies):
+    before = snapshot(studies)
+    outside = studies.parent / "secret.nii.gz"
+    shutil.copy(studies / "synthetic_0000.nii.gz", outside)
+    hostile = [
+        (404, post(server, "nobody")),
+        (404, post(server, str(outside))),
+        (404, post(server, "../secret")),
+        (404, post(server, "/etc/passwd")),
+        (404, post(server, "synthetic_0000", model="other")),
+        (400, post(server, "synthetic_0000", alpha=0)),
+        (400, post(server, "synthetic_0000", result_extension=".exe")),
+        (400, post(server, files={"file": ("text.nii.gz", b"no volume at all")})),
+        (400, post(server, files={"file": ("cut.nii.gz", outside.read_bytes()[:400])})),
+    ]
+    for status, answer in hostile:
+        assert answer.status_code == status, (answer.status_code, answer.text)
+        assert len(answer.json()["detail"]) > 10
+    requests.post(
+        f"{server.url}/infer/{MODEL}?image=synthetic_0000&output=json", data={"params": "[" * 10_000_000}, timeout=120
+    )
+    for _ in range(1000):
+        assert requests.get(f"{server.url}/infer/{MODEL}", timeout=30).status_code in (404, 405)
+    assert server.alive()
+    assert snapshot(studies) == before
+
+
+def test_the_client_of_monai_label_goes_through_a_session_of_work(server, studies, tmp_path):
+    client = MONAILabelClient(server.url)
+    assert MODEL in client.info()["models"]
+    requests.post(f"{server.url}/scoring/ambiguity?run_sync=true", timeout=300).raise_for_status()
+    info = {name: client.datastore()["objects"][name]["image"]["info"] for name in client.datastore()["objects"]}
+    scores = {name: each["ambiguity"] for name, each in info.items()}
+    first = client.next_sample("ambiguity", {})
+    assert first["id"] == max(scores, key=lambda name: scores[name])
+    label, params = client.infer(MODEL, first["id"], {"alpha": 0.2})
+    assert params["method"] == "coat"
+    shutil.copy(label, tmp_path / "final.nii.gz")
+    client.save_label(first["id"], str(tmp_path / "final.nii.gz"))
+    assert client.next_sample("ambiguity", {})["id"] != first["id"]
+    # What was served was saved: nothing is missed, and the gambler against the promise has lost a little.
+    calibration = requests.get(f"{server.url}/info/", timeout=30).json()["calibration"]["classes"]
+    assert calibration["anterior"]["n"] == 1
+    assert calibration["anterior"]["evidence"] < 1
+
+
+def test_annotations_that_the_sets_miss_are_noticed(server, studies, expected):
+    """Four volumes are annotated where nothing was thought possible."""
+    for name in sorted(path.name.removesuffix(".nii.gz") for path in studies.glob("*.nii.gz")):
+        image = nibabel.load(studies / f"{name}.nii.gz")
+        labels = expected.predict(studies / f"{name}.nii.gz").labels[0].numpy()
+        wrong = np.where(labels == 0, 1, 0).astype(np.uint8)
+        content = nibabel.Nifti1Image(wrong, image.affine).to_bytes()
+        requests.put(
+            f"{server.url}/datastore/label?image={name}&tag=final",
+            files={"label": (f"{name}.nii", io.BytesIO(content))},
+            timeout=60,
+        ).raise_for_status()
+    anterior = requests.get(f"{server.url}/info/", timeout=30).json()["calibration"]["classes"]["anterior"]
+    assert anterior["n"] == 5
+    assert anterior["evidence"] > 1
+
+
+def test_flat_images_come_back_as_png(calibrated_run: BundleRun, tmp_path):
+    studies = tmp_path / "studies"
+    studies.mkdir()
+    images = sorted((calibrated_run.folder / "data" / "synthetic" / "images").iterdir())[:2]
+    for path in images:
+        shutil.copy(path, studies)
+    models, small = calibrated_run.folder / "models", {"image_size": [64, 64]}
+    conf = {"bundle": str(calibrated_run.bundle), "model_dirs": str(models), "overrides": json.dumps(small)}
+    expected = CalibratedBundle(calibrated_run.bundle, [models], overrides=small)
+    with LabelServer(studies, conf) as running:
+        answer = post(running, images[0].stem, model="polyp_coat", output="image")
+        assert answer.ok, answer.text
+        labels = np.asarray(Image.open(io.BytesIO(answer.content)))
+        assert np.array_equal(labels.T, expected.predict(images[0]).labels[0].numpy())

@@ -1,0 +1,105 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""One image at a time: the answer is the bundle's own, and says what is promised."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from monai_coat.apps import CalibratedBundle
+from monai_coat.calibration import load_calibration
+from tests.bundles.conftest import HIPPOCAMPUS, BundleRun, VolumeRun, calibrated_run, data_run, volume_run
+
+__all__ = ["calibrated_run", "data_run", "volume_run"]
+SMALL = {"image_size": [24, 24, 16], "roi_size": [16, 16, 16]}
+
+
+@pytest.fixture(scope="module")
+def two_levels(volume_run: VolumeRun, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Folders of models of the levels 0.2 and 0.3."""
+    other = tmp_path_factory.mktemp("models")
+    for name in ("segmenter.pt", "scorer_coat.pt", "partition.json"):
+        shutil.copy(volume_run.folder / "models" / name, other)
+    volume_run.run("calibrate", method="coat", alpha=0.3, model_dir=str(other))
+    return [volume_run.folder / "models", other]
+
+
+def served(folders):
+    return CalibratedBundle(HIPPOCAMPUS, folders, "coat", overrides=SMALL)
+
+
+def test_the_labels_are_those_of_the_step_inference(volume_run: VolumeRun, two_levels, tmp_path):
+    images = volume_run.folder / "data" / "synthetic" / "images"
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(images.iterdir())[:2]:
+        shutil.copy(path, few)
+    volume_run.run("inference", method="coat", input_dir=str(few), masks_dir=str(tmp_path / "masks"))
+    bundle = served(two_levels)
+    for path in sorted(few.iterdir()):
+        prediction = bundle.predict(path)
+        expected = nibabel.load(tmp_path / "masks" / path.name.replace(".nii.gz", "_certainty.nii.gz"))
+        assert np.array_equal(prediction.labels[0].numpy(), np.asarray(expected.dataobj))
+        np.testing.assert_allclose(prediction.labels.affine.numpy(), expected.affine)
+
+
+def test_the_result_says_what_is_promised_and_fits_in_json(two_levels, volume_run: VolumeRun):
+    bundle = served(two_levels)
+    image = next((volume_run.folder / "data" / "synthetic" / "images").iterdir())
+    prediction = bundle.predict(image, 0.3)
+    result = json.loads(json.dumps(prediction.result))
+    assert (result["alpha"], result["method"]) == (0.3, "coat")
+    assert result["guarantee"] == load_calibration(two_levels[1] / "calibration_coat.json").guarantee
+    assert result["n"] == list(load_calibration(two_levels[1] / "calibration_coat.json").n)
+    assert len(result["thresholds"]) == 2
+    assert result["sizes"] == {name: int((prediction.labels == value).sum()) for name, value in bundle.labels.items()}
+    assert list(bundle.labels) == ["anterior certain", "anterior possible", "posterior certain", "posterior possible"]
+    assert bundle.spatial_dims == 3
+
+
+def test_levels_are_those_that_were_calibrated(two_levels, volume_run: VolumeRun):
+    bundle = served(two_levels)
+    image = next((volume_run.folder / "data" / "synthetic" / "images").iterdir())
+    assert bundle.alphas == (0.2, 0.3)
+    assert bundle.predict(image).result["alpha"] == 0.2
+    with pytest.raises(ValueError, match=r"alpha must be a calibrated level, 0.2, 0.3, got 0.1; calibrate for it"):
+        bundle.predict(image, 0.1)
+    with pytest.raises(ValueError, match=r"alpha must be in \(0, 1\), got 0"):
+        bundle.predict(image, 0.0)
+    with pytest.raises(ValueError, match="must be of different levels"):
+        served(two_levels[:1] * 2)
+    with pytest.raises(ValueError, match="at least one folder"):
+        served([])
+
+
+def test_a_network_that_changed_after_its_calibration_is_not_served(two_levels, tmp_path):
+    for path in two_levels[0].iterdir():
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    shutil.copy(two_levels[0] / "model_at.pt", tmp_path / "model_coat.pt")
+    with pytest.raises(ValueError, match="calibration is for network"):
+        served([tmp_path])
+
+
+def test_what_is_no_image_is_named(two_levels, tmp_path):
+    (tmp_path / "text.nii.gz").write_text("no volume")
+    with pytest.raises(ValueError, match=r"image must be a readable image, got .*text.nii.gz"):
+        served(two_levels).predict(tmp_path / "text.nii.gz")
+
+
+def test_flat_images_too(calibrated_run: BundleRun):
+    bundle = CalibratedBundle(
+        calibrated_run.bundle, [calibrated_run.folder / "models"], overrides={"image_size": [64, 64]}
+    )
+    image = sorted((calibrated_run.folder / "data" / "synthetic" / "images").iterdir())[0]
+    prediction = bundle.predict(image)
+    with Image.open(image) as file:
+        assert prediction.labels.shape[1:] == file.size
+    assert (bundle.spatial_dims, bundle.labels) == (2, {"polyp certain": 1, "polyp possible": 2})
