@@ -21,7 +21,7 @@ from monai_coat.benchmark import load_protocol, protocol_of_folder, write_benchm
 from monai_coat.calibration import ConformalRisk, calibrate_risk, merge_statistics, save_calibration
 from monai_coat.data import calibrate_saved_maps, map_datalist
 
-__all__ = ["STEPS", "export_bundle", "main", "step_configs"]
+__all__ = ["STEPS", "export_bundle", "main", "step_configs", "write_label_app"]
 
 STEPS = {
     "segmenter": ("common", "training", "segmenter"),
@@ -100,6 +100,25 @@ def export_bundle(source: Path, target: Path) -> list[Path]:
     return written
 
 
+def write_label_app(folder: Path) -> Path:
+    """Make an app folder for MONAI Label, which keeps its logs in it; the app itself stays in this package.
+
+    Args:
+        folder: folder to make; it must not exist.
+
+    Returns:
+        The file that MONAI Label loads.
+
+    Raises:
+        FileExistsError: if ``folder`` exists.
+    """
+    if folder.exists():
+        raise FileExistsError(f"folder must not exist, got {folder}; remove it or name another.")
+    folder.mkdir(parents=True)
+    shutil.copy(Path(__file__).parent / "apps" / "label" / "main.py", folder / "main.py")
+    return folder / "main.py"
+
+
 def _metadata(bundle: Path) -> dict[str, Any]:
     """The bundle's metadata, or nothing if it has none."""
     path = bundle / "configs" / "metadata.json"
@@ -117,6 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_benchmark(commands)
     _add_calibrate(commands)
     _add_merge(commands)
+    label = commands.add_parser("label-app", help="write the folder that MONAI Label's start_server takes as --app")
+    label.add_argument("folder", type=Path, help="folder to make")
+    label.set_defaults(run=lambda options: [write_label_app(options.folder)])
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:

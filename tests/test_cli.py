@@ -44,3 +44,12 @@ def test_export_leaves_results_behind(tmp_path: Path):
     (tmp_path / "in" / "output").mkdir()
     main(["export-bundle", str(tmp_path / "in"), str(tmp_path / "out")])
     assert not (tmp_path / "out" / "output").exists()
+
+
+def test_a_label_app_is_a_folder_with_one_file(tmp_path, capsys):
+    assert main(["label-app", str(tmp_path / "app")]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "app" / "main.py")]
+    assert "from monai_coat.apps.label.app import CoatLabelApp" in (tmp_path / "app" / "main.py").read_text()
+    with pytest.raises(SystemExit):
+        main(["label-app", str(tmp_path / "app")])
+    assert "folder must not exist" in capsys.readouterr().err

@@ -161,7 +161,7 @@ def test_hostile_requests_are_answered_with_a_sentence_and_change_nothing(server
 
 
 def test_the_client_of_monai_label_goes_through_a_session_of_work(server, studies, tmp_path):
-    client = MONAILabelClient(server.url)
+    client = MONAILabelClient(server.url, tmpdir=str(tmp_path))  # server and client of one machine share names
     assert MODEL in client.info()["models"]
     requests.post(f"{server.url}/scoring/ambiguity?run_sync=true", timeout=300).raise_for_status()
     info = {name: client.datastore()["objects"][name]["image"]["info"] for name in client.datastore()["objects"]}

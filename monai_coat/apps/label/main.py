@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What MONAI Label loads: the folder of this file is the app."""
+"""What MONAI Label loads, from the folder that `python -m monai_coat label-app` writes."""
 
 from __future__ import annotations
 
