@@ -20,13 +20,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = "# Copyright (c) the monai_coat authors.\n# Licensed under the Apache License, Version 2.0 (see LICENSE).\n"
 LAYERS = ["functional", "losses networks calibration", "metrics transforms data"]
-LAYERS += ["inferers handlers", "report", "benchmark", "cli apps"]
+LAYERS += ["inferers handlers", "report", "benchmark", "cli", "apps"]
 LAYER = {room: level for level, rooms in enumerate(LAYERS) for room in rooms.split()}
 FREE = {"", "_version", "__main__"}  # beside the layers: they may import anything
 ALONE = {"functional": {"torch", "numpy"}, "calibration": {"torch", "numpy", "monai_coat.functional"}}
 # The lowest layer that may import a package.
 PACKAGES = {"torch": 0, "numpy": 0, "monai": 1, "nibabel": 2, "PIL": 2, "ignite": 3, "matplotlib": 4, "pandas": 4}
-PACKAGES |= {"sklearn": 1, "yaml": 4, "jsonschema": 4, "fire": 6, "onnx": 6, "monailabel": 6}
+PACKAGES |= {"sklearn": 1, "yaml": 4, "jsonschema": 4, "fire": 6, "onnx": 6, "monailabel": 7, "fastapi": 7}
 MODULE_LINES, FUNCTION_LINES, PARAMETERS, BLOCK, REPEATED = 300, 50, 6, 6, 0.10
 
 Fault = tuple[int, str]
