@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from monai_coat.apps.retraining import keep_apart, retrain
 from monai_coat.apps.serving import CalibratedBundle, Prediction
 
-__all__ = ["CalibratedBundle", "Prediction"]
+__all__ = ["CalibratedBundle", "Prediction", "keep_apart", "retrain"]

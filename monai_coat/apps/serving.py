@@ -27,6 +27,9 @@ from monai_coat.transforms import CertaintyMap
 
 __all__ = ["CalibratedBundle", "Prediction"]
 
+CURRENT = "current.txt"
+"""File in a folder of retrained models that names the one to serve."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -46,6 +49,7 @@ class Prediction:
 class _Level:
     """Everything of one level."""
 
+    folder: Path
     network: AdaptiveSegmenter
     possible: CalibrationResult
     certain: CalibrationResult
@@ -76,26 +80,34 @@ class CalibratedBundle:
         overrides: dict[str, Any] | None = None,
     ) -> None:
         self.bundle, self.method = Path(bundle).absolute(), method
-        settings = {**(overrides or {}), "bundle_root": str(self.bundle), "method": method}
+        self.settings = {**(overrides or {}), "bundle_root": str(self.bundle), "method": method}
+        self.settings["device"] = f"$torch.device('{device}')"
+        self.homes: dict[float, Path] = {}
         self._levels: dict[float, _Level] = {}
-        for folder in model_dirs:
-            level = self._load(Path(folder).absolute(), {**settings, "device": f"$torch.device('{device}')"})
+        for home in (Path(folder).absolute() for folder in model_dirs):
+            level = self._load(_current(home))
             if level.possible.alpha in self._levels:
                 raise ValueError(f"model_dirs must be of different levels, got alpha={level.possible.alpha} twice.")
-            self._levels[level.possible.alpha] = level
+            self.homes[level.possible.alpha], self._levels[level.possible.alpha] = home, level
         if not self._levels:
             raise ValueError("model_dirs must name at least one folder of calibrated models, got none.")
 
-    def _load(self, folder: Path, settings: dict[str, Any]) -> _Level:
+    def refresh(self) -> None:
+        """Take models that were retrained since, perhaps by another process."""
+        for alpha, home in self.homes.items():
+            if _current(home) != self._levels[alpha].folder:
+                self._levels[alpha] = self._load(_current(home))
+
+    def _load(self, folder: Path) -> _Level:
         possible = load_calibration(folder / f"calibration_{self.method}.json")
         certain = load_calibration(folder / f"certain_{self.method}.json")
         parser = ConfigParser()
         parser.read_config(step_configs(self.bundle, "inference"))
-        parser.update({**settings, "model_dir": str(folder), "alpha": possible.alpha})
+        parser.update({**self.settings, "model_dir": str(folder), "alpha": possible.alpha})
         network = parser.get_parsed_content("network")
         load_calibrated({self.method: network}, folder, possible.alpha)
         CertaintyMap(possible, certain)  # refuses what does not belong together
-        return _Level(network.eval(), possible, certain, parser)
+        return _Level(folder, network.eval(), possible, certain, parser)
 
     @property
     def alphas(self) -> tuple[float, ...]:
@@ -172,6 +184,12 @@ class CalibratedBundle:
             "sizes": sizes,
             "expected_size": {name: round(float(size), 1) for name, size in expected.items()},
         }
+
+
+def _current(home: Path) -> Path:
+    """Where the models of a level are: in its home, or in a folder of it that retraining has left."""
+    pointer = home / "retrained" / CURRENT
+    return home / "retrained" / pointer.read_text(encoding="utf-8") if pointer.is_file() else home
 
 
 def _device(level: _Level) -> torch.device:

@@ -21,6 +21,7 @@ from PIL import Image
 from requests_toolbelt.multipart import decoder
 
 from monai_coat.apps import CalibratedBundle
+from monai_coat.calibration import load_calibration
 from tests.apps.label_server import LabelServer
 from tests.bundles.conftest import HIPPOCAMPUS, BundleRun, VolumeRun, calibrated_run, data_run, volume_run
 
@@ -194,6 +195,31 @@ def test_annotations_that_the_sets_miss_are_noticed(server, studies, expected):
     anterior = requests.get(f"{server.url}/info/", timeout=30).json()["calibration"]["classes"]["anterior"]
     assert anterior["n"] == 5
     assert anterior["evidence"] > 1
+
+
+def test_training_recalibrates_on_images_kept_apart_and_is_served_at_once(volume_run: VolumeRun, tmp_path):
+    studies, models, data = tmp_path / "studies", tmp_path / "models", volume_run.folder / "data" / "synthetic"
+    shutil.copytree(data / "images", studies)
+    shutil.copytree(volume_run.folder / "models", models, ignore=shutil.ignore_patterns("retrained"))
+    conf = {"bundle": str(HIPPOCAMPUS), "model_dirs": str(models), "overrides": json.dumps(SMALL)}
+    with LabelServer(studies, conf) as running:
+        few = requests.post(f"{running.url}/train/{MODEL}?run_sync=true", json={}, timeout=300)
+        assert "annotations must be of at least 10 images" in few.text
+        for path in sorted((data / "labels").iterdir()):
+            label = nibabel.load(path)
+            final = nibabel.Nifti1Image(2 * np.asarray(label.dataobj).astype(np.uint8), label.affine).to_bytes()
+            name = path.name.removesuffix(".nii.gz")
+            requests.put(
+                f"{running.url}/datastore/label?image={name}&tag=final",
+                files={"label": (f"{name}.nii", io.BytesIO(final))},
+                timeout=60,
+            ).raise_for_status()
+        before = post(running, "synthetic_0000", output="json").json()
+        done = requests.post(f"{running.url}/train/{MODEL}?run_sync=true", json={"max_epochs": 2}, timeout=600)
+        assert done.ok, done.text
+        after = post(running, "synthetic_0000", output="json").json()
+    assert after["n"] != before["n"]
+    assert after["n"] == list(load_calibration(models / "retrained" / "000" / "calibration_coat.json").n)
 
 
 def test_flat_images_come_back_as_png(calibrated_run: BundleRun, tmp_path):

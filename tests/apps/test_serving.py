@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_coat.apps import CalibratedBundle
+from monai_coat.apps import CalibratedBundle, keep_apart, retrain
 from monai_coat.calibration import load_calibration
 from tests.bundles.conftest import HIPPOCAMPUS, BundleRun, VolumeRun, calibrated_run, data_run, volume_run
 
@@ -103,3 +103,47 @@ def test_flat_images_too(calibrated_run: BundleRun):
     with Image.open(image) as file:
         assert prediction.labels.shape[1:] == file.size
     assert (bundle.spatial_dims, bundle.labels) == (2, {"polyp certain": 1, "polyp possible": 2})
+
+
+def test_names_decide_for_good_what_is_calibrated_on():
+    names = [{"id": f"image_{i}"} for i in range(60)]
+    learning, calibration = keep_apart(names)
+    more = keep_apart([*reversed(names), {"id": "another"}])
+    assert {each["id"] for each in calibration} <= {each["id"] for each in more[1]}
+    assert not {each["id"] for each in learning} & {each["id"] for each in more[1]}
+
+
+@pytest.mark.parametrize("method", ["coat", "meg"])
+def test_annotations_give_new_thresholds_calibrated_on_others(volume_run: VolumeRun, tmp_path, method):
+    for path in (volume_run.folder / "models").iterdir():
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    data = volume_run.folder / "data" / "synthetic"
+    samples = []
+    for path in sorted((data / "images").iterdir()):
+        label = nibabel.load(data / "labels" / path.name)
+        final = tmp_path / "finals" / path.name
+        final.parent.mkdir(exist_ok=True)
+        # As a viewer gives it: 1 and 2 the first class, 3 and 4 the second.
+        nibabel.save(nibabel.Nifti1Image(2 * np.asarray(label.dataobj).astype(np.uint8), label.affine), final)
+        samples.append({"id": path.name.removesuffix(".nii.gz"), "image": path, "label": final})
+    bundle, other = (CalibratedBundle(HIPPOCAMPUS, [tmp_path], method, overrides=SMALL) for _ in range(2))
+    before = bundle.predict(samples[0]["image"])
+    result = json.loads(json.dumps(retrain(bundle, samples, max_epochs=2)))
+    learning, calibration = keep_apart(samples)
+    assert (result["learned_from"], result["calibrated_on"]) == (len(learning), [len(calibration)] * 2)
+    folder = tmp_path / "retrained" / result["models"]
+    assert load_calibration(folder / f"calibration_{method}.json").n == (len(calibration),) * 2
+    for each in (bundle, other):
+        each.refresh()
+        assert each.predict(samples[0]["image"]).result["n"] == [len(calibration)] * 2
+    assert before.result["n"] != [len(calibration)] * 2
+    again = CalibratedBundle(HIPPOCAMPUS, [tmp_path], method, overrides=SMALL)
+    assert again.predict(samples[0]["image"]).result == bundle.predict(samples[0]["image"]).result
+
+
+def test_too_few_annotations_change_nothing(volume_run: VolumeRun, two_levels):
+    bundle = served(two_levels)
+    with pytest.raises(ValueError, match=r"at least 10 images to learn from and 4 to calibrate on .*, got \d and \d"):
+        retrain(bundle, [{"id": str(i), "image": "a", "label": "b"} for i in range(8)])
+    assert not (two_levels[0] / "retrained").exists()

@@ -17,6 +17,7 @@ from monailabel.interfaces.app import MONAILabelApp
 from monai_coat.apps.label.active_learning import AmbiguityScoring, ByAmbiguity
 from monai_coat.apps.label.drift import ServedDrift
 from monai_coat.apps.label.infer_task import CertaintyInferTask
+from monai_coat.apps.label.train_task import ThresholdTrainTask
 from monai_coat.apps.serving import CalibratedBundle
 
 __all__ = ["CoatLabelApp"]
@@ -67,6 +68,10 @@ class CoatLabelApp(MONAILabelApp):  # type: ignore[misc]
         """The one model."""
         return {self.model: CertaintyInferTask(self.served)}
 
+    def init_trainers(self) -> dict[str, Any]:
+        """Thresholds alone are trained: the segmenter stays the one that was calibrated."""
+        return {self.model: ThresholdTrainTask(self.served)}
+
     def init_strategies(self) -> dict[str, Any]:
         """MONAI Label's random choice, and the image of which least is certain."""
         return {**super().init_strategies(), "ambiguity": ByAmbiguity()}
@@ -88,6 +93,7 @@ class CoatLabelApp(MONAILabelApp):  # type: ignore[misc]
         if request.get("model") not in self._infers:
             raise HTTPException(404, f"model must be {self.model!r}, got {request.get('model')!r}.")
         self._check_image(request.get("image"))
+        self.served.refresh()
         answer: dict[str, Any] = super().infer(request, datastore)
         return answer
 
