@@ -4,7 +4,7 @@ PYTHON ?= python3
 NAME ?= polyp_coat
 BIN := .venv/bin
 READY := .venv/.installed
-.PHONY: help .venv demo test check fix bench gpu-check validate label-test label-demo bundle clean
+.PHONY: help .venv .venv-label demo test check fix bench gpu-check validate label-test label-demo bundle clean
 
 help:  ## list the targets
 	@sed -n 's/^\([-.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,6 +37,7 @@ gpu-check: $(READY)  ## tests and times on a GPU; says what it skips where there
 validate: $(READY)  ## slow tests: more sets, and real images if COAT_DATA_DIR is set
 	$(BIN)/python -m pytest -m slow
 LABEL := .venv-label/.installed
+.venv-label: $(LABEL)  ## the environment of MONAI Label
 $(LABEL): setup.cfg constraints.txt constraints-label.txt
 	@echo "Installing MONAI Label into .venv-label, which takes a few minutes ..."
 	@$(PYTHON) -m venv .venv-label
