@@ -1,17 +1,19 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Which image next: that of which the model can call least certain."""
+"""Which image next: that of which the model can call least certain, and now and then any."""
 
 from __future__ import annotations
 
 import logging
 import random
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 
+from monai_coat.apps.retraining import keep_apart
 from monai_coat.apps.serving import CalibratedBundle
 
 __all__ = ["AmbiguityScoring", "ByAmbiguity"]
@@ -49,18 +51,34 @@ class AmbiguityScoring(ScoringMethod):  # type: ignore[misc]
 
 
 class ByAmbiguity(Strategy):  # type: ignore[misc]
-    """The unlabelled image of the largest ambiguity; one without a score, at random, where none has."""
+    """The image of the largest ambiguity among those to learn from; among those to calibrate on, any.
+
+    Images that were picked for being hard are not like new ones, and a calibration on them would promise nothing about
+    these. So only the images that :func:`~monai_coat.apps.keep_apart` leaves to learn from are picked; of the others
+    one is drawn at random whenever fewer of them are annotated.
+    """
 
     def __init__(self) -> None:
-        super().__init__("The image of which the model can call least certain")
+        super().__init__("The image of which the model can call least certain; every other one is for calibration")
 
     def __call__(self, request: dict[str, Any], datastore: Any) -> dict[str, Any] | None:
         """The choice and its score."""
-        images = datastore.get_unlabeled_images(request.get("label_tag"), request.get("labels"))
-        if not images:
+        tag = request.get("label_tag")
+        learning, calibration = _sides(datastore.get_unlabeled_images(tag, request.get("labels")))
+        if not learning and not calibration:
             return None
-        scores = {image: datastore.get_image_info(image).get(KEY) for image in images}
-        known = {image: score for image, score in scores.items() if score is not None}
-        chosen = max(known, key=lambda image: known[image]) if known else random.choice(images)
+        learned, calibrated = _sides(datastore.get_labeled_images(tag))
+        if not learning or (calibration and len(calibrated) < len(learned)):
+            chosen, score = random.choice(calibration), None
+        else:
+            scores = {image: datastore.get_image_info(image).get(KEY, -1.0) for image in learning}
+            chosen = max(learning, key=lambda image: (scores[image], random.random()))
+            score = scores[chosen]
         datastore.update_image_info(chosen, {"strategy": {request["strategy"]: {"ts": int(time.time())}}})
-        return {"id": chosen, "weight": known.get(chosen)}
+        return {"id": chosen, "weight": score}
+
+
+def _sides(images: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Images to learn from and to calibrate on."""
+    learning, calibration = keep_apart([{"id": image} for image in sorted(images)])
+    return [each["id"] for each in learning], [each["id"] for each in calibration]
