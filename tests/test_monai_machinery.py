@@ -228,6 +228,7 @@ def test_tensorboard_gets_every_metric(network, tmp_path):
     assert found.Scalars("coverage")[0].value == pytest.approx(engine.state.metrics["coverage"], rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore")  # of its database's libraries
 def test_mlflow_gets_every_metric(network, tmp_path):
     mlflow = pytest.importorskip("mlflow")
     from monai.handlers import MLFlowHandler

@@ -109,7 +109,7 @@ def test_all_steps_run(domain: str, tmp_path: Path):
 def test_export_is_self_contained(domain: str, tmp_path: Path):
     written = export_bundle(bundle_of(domain), tmp_path / "out")
     configs = tmp_path / "out" / "configs"
-    overlays = {"multi_gpu.json", "multi_gpu_apply.json", "multi_gpu_train.json"}
+    overlays = {"multi_gpu.json", "multi_gpu_calibrate.json", "multi_gpu_evaluate.json", "multi_gpu_train.json"}
     assert {path.name for path in configs.glob("*.json")} == {path.name for path in written} | overlays | {
         "metadata.json"
     }

@@ -159,7 +159,13 @@ def test_documented_commands_are_those_of_the_steps():
 def test_export_merges_overlays_of_base_and_bundle(tmp_path: Path):
     written = export_bundle(HIPPOCAMPUS, tmp_path / "out")
     configs = tmp_path / "out" / "configs"
-    overlays = {"multi_gpu.json", "multi_gpu_apply.json", "multi_gpu_train.json", "metadata.json"}
+    overlays = {
+        "multi_gpu.json",
+        "multi_gpu_calibrate.json",
+        "multi_gpu_evaluate.json",
+        "multi_gpu_train.json",
+        "metadata.json",
+    }
     assert {path.name for path in configs.glob("*.json")} == {path.name for path in written} | overlays
     segmenter = json.loads((configs / "segmenter.json").read_text())
     assert segmenter["segmenter"]["spatial_dims"] == 3

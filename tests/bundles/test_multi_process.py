@@ -33,7 +33,7 @@ def torchrun(run: BundleRun, step: str, overlays: tuple[str, ...], **more: objec
 def test_two_processes_calibrate_to_the_very_cutoff_of_one(calibrated_run: BundleRun, tmp_path: Path):
     name, models = "calibration_coat.json", calibrated_run.folder / "models"
     shutil.copytree(models, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(name))
-    torchrun(calibrated_run, "calibrate", ("multi_gpu", "multi_gpu_apply"), method="coat", model_dir=str(tmp_path))
+    torchrun(calibrated_run, "calibrate", ("multi_gpu", "multi_gpu_calibrate"), method="coat", model_dir=str(tmp_path))
     assert load_calibration(tmp_path / name) == load_calibration(models / name)
 
 
@@ -60,11 +60,11 @@ def test_two_processes_do_all_steps_on_volumes(volume_run: VolumeRun, tmp_path: 
     here = {"model_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "output"), "method": "coat"}
     for name in ("calibration_coat.json", "certain_coat.json"):
         assert not (tmp_path / "models" / name).exists()
-    torchrun(volume_run, "calibrate", ("multi_gpu", "multi_gpu_apply"), **here)
+    torchrun(volume_run, "calibrate", ("multi_gpu", "multi_gpu_calibrate"), **here)
     for name in ("calibration_coat.json", "certain_coat.json"):
         assert load_calibration(tmp_path / "models" / name) == load_calibration(models / name)
     methods = {"methods": ["crc", "coat"]}
-    torchrun(volume_run, "evaluate", ("multi_gpu", "multi_gpu_apply"), **here, **methods)
+    torchrun(volume_run, "evaluate", ("multi_gpu", "multi_gpu_evaluate"), **here, **methods)
     volume_run.run("evaluate", **methods, output_dir=str(tmp_path / "single"))
     for name in ("anterior", "posterior", "worst_class"):
         one, two = (tmp_path / kind / "evaluation" / name / "table.csv" for kind in ("single", "output"))
