@@ -42,7 +42,7 @@ $(LABEL): setup.cfg constraints.txt constraints-label.txt
 	@echo "Installing MONAI Label into .venv-label, which takes a few minutes ..."
 	@$(PYTHON) -m venv .venv-label
 	@.venv-label/bin/pip install -q --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
-	@.venv-label/bin/pip install -q --disable-pip-version-check -c constraints.txt -e ".[bundle,report]" pytest
+	@.venv-label/bin/pip install -q --disable-pip-version-check -c constraints.txt -e ".[bundle,report]" pytest jsonschema
 	@.venv-label/bin/pip install -q --disable-pip-version-check -c constraints.txt -r constraints-label.txt
 	@.venv-label/bin/pip install -q --disable-pip-version-check --no-deps monailabel==0.8.5 pydicom-seg==0.4.1
 	@touch $@
