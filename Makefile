@@ -44,7 +44,7 @@ $(LABEL): setup.cfg constraints.txt constraints-label.txt
 	@.venv-label/bin/pip install -q --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
 	@.venv-label/bin/pip install -q --disable-pip-version-check -c constraints.txt -e ".[bundle,report]" pytest jsonschema
 	@.venv-label/bin/pip install -q --disable-pip-version-check -c constraints.txt -r constraints-label.txt
-	@.venv-label/bin/pip install -q --disable-pip-version-check --no-deps monailabel==0.8.5 pydicom-seg==0.4.1
+	@.venv-label/bin/pip install -q --disable-pip-version-check --no-deps monailabel==0.8.5 pydicom-seg==0.4.1 torchvision==0.28.0
 	@touch $@
 label-test: $(LABEL)  ## a real MONAI Label server with our app, driven as viewers do
 	.venv-label/bin/python -m pytest -o filterwarnings= tests/apps

@@ -21,7 +21,7 @@ from monai_coat.benchmark import load_protocol, protocol_of_folder, write_benchm
 from monai_coat.calibration import ConformalRisk, calibrate_risk, merge_statistics, save_calibration
 from monai_coat.data import calibrate_saved_maps, map_datalist
 
-__all__ = ["STEPS", "export_bundle", "main", "step_configs", "write_label_app"]
+__all__ = ["STEPS", "add_models", "export_bundle", "main", "step_configs", "write_label_app"]
 
 STEPS = {
     "segmenter": ("common", "training", "segmenter"),
@@ -100,6 +100,53 @@ def export_bundle(source: Path, target: Path) -> list[Path]:
     return written
 
 
+def add_models(bundle: Path, models: Path, method: str) -> list[Path]:
+    """Put calibrated models into an exported bundle, so that MONAI Label's own bundle app serves it.
+
+    That app takes ``models/model.pt`` and one label map: the inference config then gives what is certain and possible,
+    and the metadata name these labels.
+
+    Args:
+        bundle: folder that :func:`export_bundle` made.
+        models: folder of calibrated models.
+        method: which of them.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        FileNotFoundError: if a model or calibration is missing.
+    """
+    names = [f"model_{method}.pt", f"calibration_{method}.json", f"certain_{method}.json"]
+    for name in names:
+        if not (models / name).is_file():
+            raise FileNotFoundError(f"models must hold {name}, got {models}; run the bundle's steps first.")
+    (bundle / "models").mkdir(exist_ok=True)
+    written = [Path(shutil.copy(models / name, bundle / "models")) for name in names[1:]]
+    written.append(Path(shutil.copy(models / names[0], bundle / "models" / "model.pt")))
+    path, described = bundle / "configs" / "inference.json", bundle / "configs" / "metadata.json"
+    config, metadata = (json.loads(each.read_text(encoding="utf-8")) for each in (path, described))
+    places = [f"$os.path.join(@model_dir, '{name}')" for name in names[1:]]
+    certainty = {"_target_": "monai_coat.transforms.CertaintyMapd", "keys": "pred"}
+    certainty |= dict(zip(("possible", "certain"), places, strict=True))
+    config["inferer"].pop("append_probs", None)
+    # MONAI Label's own entry "image_path" would be taken for metadata by MONAI's Spacingd.
+    hidden, shown = (
+        {"_target_": "CopyItemsd", "keys": key, "names": name, "allow_missing_keys": True}
+        for key, name in (("image_path", "path_of_image"), ("path_of_image", "image_path"))
+    )
+    config["preprocessing"]["transforms"][:0] = [hidden, {"_target_": "DeleteItemsd", "keys": "image_path"}]
+    transforms = ["@restore", certainty, shown]
+    config |= {"method": method, "postprocessing": {"_target_": "Compose", "transforms": transforms}}
+    outputs = metadata["network_data_format"]["outputs"]["pred"]
+    classes = [outputs["channel_def"][key] for key in sorted(outputs["channel_def"], key=int)]
+    labels = ["background", *(f"{name} {kind}" for name in classes for kind in ("certain", "possible"))]
+    outputs["channel_def"] = {str(value): name for value, name in enumerate(labels)}
+    for each, content in ((path, config), (described, metadata)):
+        each.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
+    return [*written, path, described]
+
+
 def write_label_app(folder: Path) -> Path:
     """Make an app folder for MONAI Label, which keeps its logs in it; the app itself stays in this package.
 
@@ -132,7 +179,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export = commands.add_parser("export-bundle", help="write a self-contained copy of a bundle")
     export.add_argument("source", type=Path, help="folder of the bundle")
     export.add_argument("target", type=Path, help="folder to make")
-    export.set_defaults(run=lambda options: export_bundle(options.source, options.target))
+    export.add_argument("--models", type=Path, help="folder of calibrated models to put in, for MONAI Label's own app")
+    export.add_argument("--method", default="coat", help="which of the models")
+    export.set_defaults(run=_export)
     _add_benchmark(commands)
     _add_calibrate(commands)
     _add_merge(commands)
@@ -147,6 +196,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.exit(2, f"{parser.prog}: {error}\n")
     sys.stdout.writelines(f"{path}\n" for path in written)
     return 0
+
+
+def _export(options: argparse.Namespace) -> list[Path]:
+    written = export_bundle(options.source, options.target)
+    return written + (add_models(options.target, options.models, options.method) if options.models else [])
 
 
 def _add_calibrate(commands: Any) -> None:

@@ -53,3 +53,10 @@ def test_a_label_app_is_a_folder_with_one_file(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["label-app", str(tmp_path / "app")])
     assert "folder must not exist" in capsys.readouterr().err
+
+
+def test_models_that_are_not_there_are_named_before_anything_is_served(tmp_path, capsys):
+    (tmp_path / "models").mkdir()
+    with pytest.raises(SystemExit):
+        main(["export-bundle", str(BUNDLE), str(tmp_path / "out"), "--models", str(tmp_path / "models")])
+    assert "models must hold model_coat.pt" in capsys.readouterr().err

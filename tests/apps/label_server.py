@@ -33,10 +33,12 @@ class LabelServer:
     Attributes:
         studies: folder of images.
         conf: settings of the app.
+        app: folder of another app than ours.
     """
 
     studies: Path
     conf: dict[str, str]
+    app: Path | None = None
     port: int = field(default_factory=_free_port)
     log: str = ""
 
@@ -45,7 +47,7 @@ class LabelServer:
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> LabelServer:
-        app = self.studies.parent / "app"
+        app = self.app or self.studies.parent / "app"
         if not app.exists():
             main(["label-app", str(app)])
         command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app)]
@@ -60,6 +62,7 @@ class LabelServer:
             "OMP_NUM_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",
             "PYTHONWARNINGS": "ignore",
+            "PYTHONPATH": str(Path(__file__).parent / "shim"),
             "MONAI_LABEL_SERVER_PORT": str(self.port),
             "MONAI_LABEL_SESSION_PATH": str(home / "sessions"),
             "MONAI_LABEL_DATASTORE_AUTO_RELOAD": "false",

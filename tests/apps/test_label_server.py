@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel
@@ -22,6 +26,7 @@ from requests_toolbelt.multipart import decoder
 
 from monai_coat.apps import CalibratedBundle, keep_apart
 from monai_coat.calibration import load_calibration
+from monai_coat.cli import main
 from tests.apps.label_server import LabelServer
 from tests.bundles.conftest import HIPPOCAMPUS, BundleRun, VolumeRun, calibrated_run, data_run, volume_run
 
@@ -237,3 +242,27 @@ def test_flat_images_come_back_as_png(calibrated_run: BundleRun, tmp_path):
         assert answer.ok, answer.text
         labels = np.asarray(Image.open(io.BytesIO(answer.content)))
         assert np.array_equal(labels.T, expected.predict(images[0]).labels[0].numpy())
+
+
+def test_the_stock_bundle_app_serves_an_exported_bundle(volume_run: VolumeRun, studies, expected, tmp_path):
+    """MONAI Label's own app, and no code of ours beside what the bundle's config names."""
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("the stock app imports torchvision, which is not installed")
+    copy = [sys.executable, "-m", "monailabel.main", "apps", "--download", "--name", "monaibundle"]
+    shim = {**os.environ, "PYTHONPATH": str(Path(__file__).parent / "shim"), "HOME": str(tmp_path)}
+    subprocess.run([*copy, "--output", str(tmp_path)], check=True, timeout=300, env=shim, capture_output=True)
+    bundle = tmp_path / "monaibundle" / "model" / MODEL
+    models = volume_run.folder / "models"
+    assert main(["export-bundle", str(HIPPOCAMPUS), str(bundle), "--models", str(models), "--method", "coat"]) == 0
+    config = bundle / "configs" / "inference.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **SMALL}))
+    mine = tmp_path / "studies"
+    shutil.copytree(studies, mine)
+    conf = {"models": MODEL, "zoo_source": "ngc", "sam2": "false"}
+    with LabelServer(mine, conf, tmp_path / "monaibundle") as running:
+        info = requests.get(f"{running.url}/info/", timeout=30).json()
+        assert info["models"][MODEL]["labels"] == expected.labels
+        answer = post(running, "synthetic_0001", output="image")
+        assert answer.ok, answer.text
+    labels = np.asarray(volume_of(answer.content, tmp_path).dataobj).squeeze()
+    assert np.array_equal(labels, expected.predict(mine / "synthetic_0001.nii.gz").labels[0].numpy())
