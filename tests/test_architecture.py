@@ -26,7 +26,16 @@ FREE = {"", "_version", "__main__"}  # beside the layers: they may import anythi
 ALONE = {"functional": {"torch", "numpy"}, "calibration": {"torch", "numpy", "monai_coat.functional"}}
 # The lowest layer that may import a package.
 PACKAGES = {"torch": 0, "numpy": 0, "monai": 1, "nibabel": 2, "PIL": 2, "ignite": 3, "matplotlib": 4, "pandas": 4}
-PACKAGES |= {"sklearn": 1, "yaml": 4, "jsonschema": 4, "fire": 6, "onnx": 6, "monailabel": 7, "fastapi": 7}
+PACKAGES |= {
+    "sklearn": 1,
+    "yaml": 4,
+    "jsonschema": 4,
+    "fire": 6,
+    "onnx": 6,
+    "monailabel": 7,
+    "fastapi": 7,
+    "skimage": 7,
+}
 MODULE_LINES, FUNCTION_LINES, PARAMETERS, BLOCK, REPEATED = 300, 50, 6, 6, 0.10
 
 Fault = tuple[int, str]

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nibabel
 import numpy as np
@@ -23,6 +24,8 @@ import requests
 from monailabel.client import MONAILabelClient
 from PIL import Image
 from requests_toolbelt.multipart import decoder
+from scipy.ndimage import binary_fill_holes
+from skimage.draw import polygon2mask
 
 from monai_coat.apps import CalibratedBundle, keep_apart
 from monai_coat.calibration import load_calibration
@@ -228,7 +231,7 @@ def test_training_recalibrates_on_images_kept_apart_and_is_served_at_once(volume
     assert after["n"] == list(load_calibration(models / "retrained" / "000" / "calibration_coat.json").n)
 
 
-def test_flat_images_come_back_as_png(calibrated_run: BundleRun, tmp_path):
+def test_flat_images_come_back_as_png_and_as_polygons(calibrated_run: BundleRun, tmp_path):
     studies = tmp_path / "studies"
     studies.mkdir()
     images = sorted((calibrated_run.folder / "data" / "synthetic" / "images").iterdir())[:2]
@@ -242,6 +245,20 @@ def test_flat_images_come_back_as_png(calibrated_run: BundleRun, tmp_path):
         assert answer.ok, answer.text
         labels = np.asarray(Image.open(io.BytesIO(answer.content)))
         assert np.array_equal(labels.T, expected.predict(images[0]).labels[0].numpy())
+        region = {"level": 0, "location": [0, 0], "size": [0, 0], "tile_size": [1024, 1024], "min_poly_area": 0}
+        url = f"{running.url}/infer/wsi_v2/polyp_coat?image={images[0].stem}"
+        xml = requests.post(f"{url}&output=asap", data={"wsi": json.dumps(region)}, timeout=120)
+        assert xml.ok, xml.text
+        groups = ElementTree.fromstring(xml.text).iter("Annotation")
+        drawn = np.zeros(labels.shape, bool)
+        for annotation in groups:
+            if annotation.get("Name") == "polyp possible":
+                points = [(float(point.get("X")), float(point.get("Y"))) for point in annotation.iter("Coordinate")]
+                drawn |= polygon2mask(labels.shape[::-1], np.array(points)).T
+        # Outlines run half-way between pixels, and holes are outlines too.
+        assert (drawn != binary_fill_holes(labels == 2)).mean() < 0.02
+        answer = requests.post(f"{url}&output=json", data={"wsi": json.dumps(region)}, timeout=120)
+        assert answer.json()["method"] == "coat"
 
 
 def test_the_stock_bundle_app_serves_an_exported_bundle(volume_run: VolumeRun, studies, expected, tmp_path):

@@ -14,6 +14,7 @@ from monai.transforms import SaveImage
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.transform.writer import write_itk
 
+from monai_coat.apps.label.polygons import write_polygons
 from monai_coat.apps.serving import CalibratedBundle
 
 __all__ = ["CertaintyInferTask", "write_labels"]
@@ -25,7 +26,7 @@ class CertaintyInferTask(InferTask):  # type: ignore[misc]
     """Runs a calibrated bundle on an image.
 
     A request may name ``alpha``, one of the calibrated levels, and ``result_extension``, one of .nii.gz, .nii, .nrrd
-    and, for flat images, .png.
+    and, for flat images, .png. Whole-slide viewers ask for polygons of flat images, by ``output`` "asap" or "dsa".
 
     Args:
         served: the bundle.
@@ -54,10 +55,13 @@ class CertaintyInferTask(InferTask):  # type: ignore[misc]
         try:
             alpha = _alpha(request.get("alpha"))
             prediction = self.served.predict(request["image"], alpha)
+            result = {**prediction.result, "label_names": self.served.labels}
+            if request.get("output") in ("asap", "dsa") and self.served.spatial_dims == 2:
+                return write_polygons(prediction.labels[0].numpy(), self.served.labels, result, request)
             path = write_labels(prediction.labels, _extension(request, self.served.spatial_dims))
         except (ValueError, TypeError, RuntimeError, OSError) as error:
             raise HTTPException(400, str(error)) from error
-        return path, {**prediction.result, "label_names": self.served.labels}
+        return path, result
 
 
 def _alpha(value: Any) -> float | None:
