@@ -160,11 +160,23 @@ def test_hostile_requests_are_answered_with_a_sentence_and_change_nothing(server
     for status, answer in hostile:
         assert answer.status_code == status, (answer.status_code, answer.text)
         assert len(answer.json()["detail"]) > 10
-    requests.post(
-        f"{server.url}/infer/{MODEL}?image=synthetic_0000&output=json", data={"params": "[" * 10_000_000}, timeout=120
-    )
+    url = f"{server.url}/infer/{MODEL}?image=synthetic_0000&output=json"
+    broken = requests.post(url, data={"params": '{"alpha": 0.2'}, timeout=30)
+    assert broken.status_code == 400
+    assert "params must be a JSON object" in broken.json()["detail"]
+    for params in ("[" * 10_000_000, json.dumps({"alpha": 0.2, "note": "x" * 10_000_000})):
+        answer = requests.post(url, data={"params": params}, timeout=120)
+        assert answer.status_code == 400, answer.text[:200]
+        assert "exceeded maximum size" in answer.json()["detail"]
+    unknown = requests.post(f"{server.url}/activelearning/nothing", timeout=30)
+    assert unknown.status_code == 400
+    assert "no such strategy" in unknown.json()["detail"]
+    body = requests.post(url, json={"alpha": 0.2, "note": "x" * 10_000_000}, timeout=120)
+    assert body.status_code == 415
+    assert "send it so" in body.json()["detail"]
     for _ in range(1000):
-        assert requests.get(f"{server.url}/infer/{MODEL}", timeout=30).status_code in (404, 405)
+        assert post(server, "synthetic_0000", alpha=0).status_code == 400
+    assert post(server, "synthetic_0000", output="json").status_code == 200
     assert server.alive()
     assert snapshot(studies) == before
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ from monailabel.interfaces.app import MONAILabelApp
 
 from monai_coat.apps.label.active_learning import AmbiguityScoring, ByAmbiguity
 from monai_coat.apps.label.drift import ServedDrift
+from monai_coat.apps.label.errors import answer_in_sentences
 from monai_coat.apps.label.infer_task import CertaintyInferTask
 from monai_coat.apps.label.train_task import ThresholdTrainTask
 from monai_coat.apps.serving import CalibratedBundle
@@ -96,6 +98,12 @@ class CoatLabelApp(MONAILabelApp):  # type: ignore[misc]
         self.served.refresh()
         answer: dict[str, Any] = super().infer(request, datastore)
         return answer
+
+    def on_init_complete(self) -> None:
+        """The server is up: let it answer in sentences."""
+        super().on_init_complete()
+        server = importlib.import_module("monailabel.app").app  # which imports apps such as this one
+        answer_in_sentences(server)
 
     def on_save_label(self, image_id: str, label_id: str) -> None:
         """Look whether a final annotation speaks against the promise."""
