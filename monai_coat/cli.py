@@ -136,9 +136,11 @@ def add_models(bundle: Path, models: Path, method: str) -> list[Path]:
         for key, name in (("image_path", "path_of_image"), ("path_of_image", "image_path"))
     )
     config["preprocessing"]["transforms"][:0] = [hidden, {"_target_": "DeleteItemsd", "keys": "image_path"}]
-    transforms = ["@restore", certainty, shown]
-    config |= {"method": method, "postprocessing": {"_target_": "Compose", "transforms": transforms}}
     outputs = metadata["network_data_format"]["outputs"]["pred"]
+    transforms = ["@restore", certainty, shown]
+    if len(outputs["spatial_shape"]) == 2:  # MONAI Label's writer takes a channel of a flat image for an axis
+        transforms.append({"_target_": "SqueezeDimd", "keys": "pred", "dim": 0})
+    config |= {"method": method, "postprocessing": {"_target_": "Compose", "transforms": transforms}}
     classes = [outputs["channel_def"][key] for key in sorted(outputs["channel_def"], key=int)]
     labels = ["background", *(f"{name} {kind}" for name in classes for kind in ("certain", "possible"))]
     outputs["channel_def"] = {str(value): name for value, name in enumerate(labels)}

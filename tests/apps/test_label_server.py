@@ -35,6 +35,7 @@ from tests.bundles.conftest import HIPPOCAMPUS, BundleRun, VolumeRun, calibrated
 
 __all__ = ["calibrated_run", "data_run", "volume_run"]
 SMALL = {"image_size": [24, 24, 16], "roi_size": [16, 16, 16]}
+FLAT = {"image_size": [64, 64]}
 MODEL = "hippocampus_coat"
 
 
@@ -249,9 +250,9 @@ def test_flat_images_come_back_as_png_and_as_polygons(calibrated_run: BundleRun,
     images = sorted((calibrated_run.folder / "data" / "synthetic" / "images").iterdir())[:2]
     for path in images:
         shutil.copy(path, studies)
-    models, small = calibrated_run.folder / "models", {"image_size": [64, 64]}
-    conf = {"bundle": str(calibrated_run.bundle), "model_dirs": str(models), "overrides": json.dumps(small)}
-    expected = CalibratedBundle(calibrated_run.bundle, [models], overrides=small)
+    models = calibrated_run.folder / "models"
+    conf = {"bundle": str(calibrated_run.bundle), "model_dirs": str(models), "overrides": json.dumps(FLAT)}
+    expected = CalibratedBundle(calibrated_run.bundle, [models], overrides=FLAT)
     with LabelServer(studies, conf) as running:
         answer = post(running, images[0].stem, model="polyp_coat", output="image")
         assert answer.ok, answer.text
@@ -273,25 +274,36 @@ def test_flat_images_come_back_as_png_and_as_polygons(calibrated_run: BundleRun,
         assert answer.json()["method"] == "coat"
 
 
-def test_the_stock_bundle_app_serves_an_exported_bundle(volume_run: VolumeRun, studies, expected, tmp_path):
-    """MONAI Label's own app, and no code of ours beside what the bundle's config names."""
+def test_the_stock_bundle_app_serves_exported_bundles(
+    volume_run: VolumeRun, calibrated_run: BundleRun, studies, expected, tmp_path
+):
+    """MONAI Label's own app, and no code of ours beside what the bundles' configs name; volumes and flat images."""
     if importlib.util.find_spec("torchvision") is None:
         pytest.skip("the stock app imports torchvision, which is not installed")
     copy = [sys.executable, "-m", "monailabel.main", "apps", "--download", "--name", "monaibundle"]
     shim = {**os.environ, "PYTHONPATH": str(Path(__file__).parent / "shim"), "HOME": str(tmp_path)}
     subprocess.run([*copy, "--output", str(tmp_path)], check=True, timeout=300, env=shim, capture_output=True)
-    bundle = tmp_path / "monaibundle" / "model" / MODEL
-    models = volume_run.folder / "models"
-    assert main(["export-bundle", str(HIPPOCAMPUS), str(bundle), "--models", str(models), "--method", "coat"]) == 0
-    config = bundle / "configs" / "inference.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), **SMALL}))
+    for source, run, small in ((HIPPOCAMPUS, volume_run, SMALL), (calibrated_run.bundle, calibrated_run, FLAT)):
+        bundle = tmp_path / "monaibundle" / "model" / Path(source).name
+        models = str(run.folder / "models")
+        assert main(["export-bundle", str(source), str(bundle), "--models", models, "--method", "coat"]) == 0
+        config = bundle / "configs" / "inference.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), **small}))
     mine = tmp_path / "studies"
     shutil.copytree(studies, mine)
-    conf = {"models": MODEL, "zoo_source": "ngc", "sam2": "false"}
+    photo = shutil.copy(
+        calibrated_run.folder / "data" / "synthetic" / "images" / "synthetic_0001.png", mine / "photo.png"
+    )
+    conf = {"models": f"{MODEL},polyp_coat", "zoo_source": "ngc", "sam2": "false"}
     with LabelServer(mine, conf, tmp_path / "monaibundle") as running:
         info = requests.get(f"{running.url}/info/", timeout=30).json()
         assert info["models"][MODEL]["labels"] == expected.labels
         answer = post(running, "synthetic_0001", output="image")
         assert answer.ok, answer.text
+        png = post(running, "photo", model="polyp_coat", output="image", result_extension=".png", result_dtype="uint8")
+        assert png.ok, png.text
     labels = np.asarray(volume_of(answer.content, tmp_path).dataobj).squeeze()
     assert np.array_equal(labels, expected.predict(mine / "synthetic_0001.nii.gz").labels[0].numpy())
+    polyp = CalibratedBundle(calibrated_run.bundle, [calibrated_run.folder / "models"], overrides=FLAT)
+    drawn = np.asarray(Image.open(io.BytesIO(png.content)))
+    assert np.array_equal(drawn.T, polyp.predict(photo).labels[0].numpy())
