@@ -27,7 +27,8 @@ class DriftWatch:
 
     A wealth of 100 is thus evidence at the level 0.01, after any number of looks. It grows when images are missed more
     than promised, be it that patients, scanners or annotators have changed. Stakes of all sizes are bet at once, so
-    that small and large excesses are both found in time.
+    that small and large excesses are both found in time. Conformal risk control promises alpha on average over draws of
+    the calibration images; the one draw in use may miss a little more, and after many images that is found as well.
 
     Args:
         alpha: mean miss that was promised, in (0, 1).

@@ -16,7 +16,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monai_coat.apps.retraining import keep_apart
 from monai_coat.apps.serving import CalibratedBundle
 
-__all__ = ["AmbiguityScoring", "ByAmbiguity"]
+__all__ = ["AmbiguityScoring", "ByAmbiguity", "picked_as_hard"]
 
 logger = logging.getLogger(__name__)
 KEY = "ambiguity"
@@ -76,6 +76,12 @@ class ByAmbiguity(Strategy):  # type: ignore[misc]
             score = scores[chosen]
         datastore.update_image_info(chosen, {"strategy": {request["strategy"]: {"ts": int(time.time())}}})
         return {"id": chosen, "weight": score}
+
+
+def picked_as_hard(datastore: Any, image: str) -> bool:
+    """Whether :class:`ByAmbiguity` offered the image for its ambiguity: it says nothing about images as they come."""
+    learning, _ = _sides([image])
+    return bool(learning) and KEY in datastore.get_image_info(image).get("strategy", {})
 
 
 def _sides(images: Iterable[str]) -> tuple[list[str], list[str]]:

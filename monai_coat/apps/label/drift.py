@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from monai.transforms import LoadImage
 
+from monai_coat.apps.label.active_learning import picked_as_hard
 from monai_coat.apps.serving import CalibratedBundle
 from monai_coat.calibration import DriftWatch
+from monai_coat.data._json import write_json
 
 __all__ = ["ServedDrift"]
 
@@ -41,15 +43,18 @@ class ServedDrift:
             self.misses = json.loads(self.path.read_text(encoding="utf-8"))
 
     def annotated(self, datastore: Any, image: str) -> None:
-        """Take the final annotation of an image into account; the first one of each image counts."""
+        """Take the final annotation of an image into account.
+
+        The first one of each image counts, and none of an image that was picked for being hard.
+        """
         path = datastore.get_label_uri(image, "final")
-        if not path or image in self.misses:
+        if not path or image in self.misses or picked_as_hard(datastore, image):
             return
         found = self._misses(datastore.get_image_uri(image), path)
         if found is None:
             return
         self.misses[image] = found
-        self.path.write_text(json.dumps(self.misses), encoding="utf-8")
+        write_json(self.path, self.misses)
         for name, report in self.report()["classes"].items():
             if report["broken"]:
                 logger.warning(
