@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,11 +15,16 @@ from monai_coat.calibration import load_calibration
 from monai_coat.cli import main, step_configs
 from tests.bundles.conftest import BUNDLE, BundleRun, VolumeRun
 
+TRAIN, CALIBRATE, EVALUATE = (
+    ("multi_gpu.json", f"multi_gpu_{step}.json") for step in ("train", "calibrate", "evaluate")
+)
+PRINT_THREADS = "$print('threads', *(open(name + '/comm').read() for name in glob.glob('/proc/self/task/*')))"
 
-def torchrun(run: BundleRun, step: str, overlays: tuple[str, ...], **more: object) -> None:
-    """Run a step as the documentation says, in two processes without a GPU."""
+
+def torchrun(run: BundleRun, step: str, overlays: tuple[str, ...], **more: object) -> str:
+    """Run a step as the documentation says, in two processes without a GPU; what it prints."""
     files = [os.path.relpath(file, run.bundle) for file in step_configs(run.bundle, step)]
-    files += [os.path.relpath(BUNDLE / "configs" / f"{name}.json", run.bundle) for name in overlays]
+    files += [os.path.relpath(BUNDLE / "configs" / name, run.bundle) for name in overlays]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command += ["-m", "monai.bundle", "run", "--config_file", str(files)]
     for key, value in run.overrides(**more).items():
@@ -28,20 +34,23 @@ def torchrun(run: BundleRun, step: str, overlays: tuple[str, ...], **more: objec
         command, cwd=run.bundle, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
 
 
 def test_two_processes_calibrate_to_the_very_cutoff_of_one(calibrated_run: BundleRun, tmp_path: Path):
     name, models = "calibration_coat.json", calibrated_run.folder / "models"
     shutil.copytree(models, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(name))
-    torchrun(calibrated_run, "calibrate", ("multi_gpu", "multi_gpu_calibrate"), method="coat", model_dir=str(tmp_path))
+    torchrun(calibrated_run, "calibrate", CALIBRATE, method="coat", model_dir=str(tmp_path))
     assert load_calibration(tmp_path / name) == load_calibration(models / name)
 
 
 def test_two_processes_train_and_save_one_predictor(calibrated_run: BundleRun, tmp_path: Path):
-    torchrun(
+    threads = tmp_path / "threads.json"
+    threads.write_text(json.dumps({"+finalize": ["$import glob", PRINT_THREADS]}))
+    printed = torchrun(
         calibrated_run,
         "train",
-        ("multi_gpu", "multi_gpu_train"),
+        (*TRAIN, str(threads)),
         method="coat",
         max_epochs=2,
         val_interval=2,
@@ -50,6 +59,9 @@ def test_two_processes_train_and_save_one_predictor(calibrated_run: BundleRun, t
     )
     assert (tmp_path / "scorer.pt").is_file()
     assert len((tmp_path / "losses" / "coat.csv").read_text().splitlines()) == 3
+    # A thread of the process group that outlives Python's end aborts the process now and then.
+    assert printed.count("threads") == 2
+    assert "gloo" not in printed[printed.index("threads") :]
 
 
 def test_two_processes_do_all_steps_on_volumes(volume_run: VolumeRun, tmp_path: Path):
@@ -60,17 +72,17 @@ def test_two_processes_do_all_steps_on_volumes(volume_run: VolumeRun, tmp_path: 
     here = {"model_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "output"), "method": "coat"}
     for name in ("calibration_coat.json", "certain_coat.json"):
         assert not (tmp_path / "models" / name).exists()
-    torchrun(volume_run, "calibrate", ("multi_gpu", "multi_gpu_calibrate"), **here)
+    torchrun(volume_run, "calibrate", CALIBRATE, **here)
     for name in ("calibration_coat.json", "certain_coat.json"):
         assert load_calibration(tmp_path / "models" / name) == load_calibration(models / name)
     methods = {"methods": ["crc", "coat"]}
-    torchrun(volume_run, "evaluate", ("multi_gpu", "multi_gpu_evaluate"), **here, **methods)
+    torchrun(volume_run, "evaluate", EVALUATE, **here, **methods)
     volume_run.run("evaluate", **methods, output_dir=str(tmp_path / "single"))
     for name in ("anterior", "posterior", "worst_class"):
         one, two = (tmp_path / kind / "evaluation" / name / "table.csv" for kind in ("single", "output"))
         assert one.read_text() == two.read_text()
     new = {**here, "trained_path": str(tmp_path / "scorer.pt"), "max_epochs": 2, "val_interval": 2}
-    torchrun(volume_run, "train", ("multi_gpu", "multi_gpu_train"), **new)
+    torchrun(volume_run, "train", TRAIN, **new)
     assert (tmp_path / "scorer.pt").is_file()
 
 
