@@ -21,6 +21,7 @@ from monai_coat.data import write_synthetic_dataset
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "polyp_coat"
 SETTINGS = {"domain": "synthetic", "sources": "[]", "image_size": "[64,64]", "val_interval": "10"}
+METHODS = ("crc", "at", "coat", "meg")
 
 
 def run(step: str, folder: Path, **overrides: str) -> None:
@@ -46,10 +47,11 @@ def main() -> None:
     run("segmenter", folder, max_epochs="20")
     for method in ("at", "coat"):
         run("train", folder, method=method, max_epochs="100", learning_rate="0.003")
-    for method in ("crc", "at", "coat"):
+    run("fit", folder)
+    for method in METHODS:
         run("calibrate", folder, method=method)
-    run("evaluate", folder)
-    run("inference", folder, method="coat")
+    run("evaluate", folder, methods=str(list(METHODS)))
+    run("inference", folder, method="meg")
     print(f"\nDone in {time.monotonic() - started:.0f} s. Look at:")
     for path in ("evaluation/page.png", "evaluation/table.md", "masks"):
         print(f"  {os.path.relpath(folder / path)}")
