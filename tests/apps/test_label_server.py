@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -71,8 +72,8 @@ def expected(volume_run: VolumeRun) -> CalibratedBundle:
     return CalibratedBundle(HIPPOCAMPUS, [volume_run.folder / "models"], "coat", overrides=SMALL)
 
 
-def post(server: LabelServer, image: str = "", model: str = MODEL, output: str = "", files=None, **params):
-    query = "&".join(f"{name}={value}" for name, value in {"image": image, "output": output}.items() if value)
+def post(server: LabelServer, study: str = "", model: str = MODEL, output: str = "", files=None, **params):
+    query = "&".join(f"{name}={value}" for name, value in {"image": study, "output": output}.items() if value)
     data = {"params": json.dumps(params)}
     return requests.post(f"{server.url}/infer/{model}?{query}", data=data, files=files, timeout=120)
 
@@ -139,7 +140,13 @@ def test_an_upload_is_answered_and_forgotten(server, studies, expected):
     before = snapshot(studies)
     files = {"file": ("mine.nii.gz", (studies / "synthetic_0003.nii.gz").read_bytes())}
     answer = post(server, output="json", files=files)
-    assert answer.json()["sizes"] == expected.predict(studies / "synthetic_0003.nii.gz").result["sizes"]
+    sizes = expected.predict(studies / "synthetic_0003.nii.gz").result["sizes"]
+    assert answer.json()["sizes"] == sizes
+    # 3D Slicer uploads a volume that the server does not have, and then asks about it by its session.
+    client = MONAILabelClient(server.url)
+    session = client.create_session(str(studies / "synthetic_0003.nii.gz"))["session_id"]
+    assert client.infer(MODEL, "", {}, session_id=session)[1]["sizes"] == sizes
+    client.remove_session(session)
     assert snapshot(studies) == before
 
 
@@ -147,11 +154,14 @@ def test_hostile_requests_are_answered_with_a_sentence_and_change_nothing(server
     before = snapshot(studies)
     outside = studies.parent / "secret.nii.gz"
     shutil.copy(studies / "synthetic_0000.nii.gz", outside)
+    shared = Path(shutil.copy(outside, Path(tempfile.gettempdir()) / f"of_another_{os.getpid()}.nii.gz"))
     hostile = [
+        (404, post(server, str(shared))),
         (404, post(server, "nobody")),
         (404, post(server, str(outside))),
         (404, post(server, "../secret")),
         (404, post(server, "/etc/passwd")),
+        (404, post(server, "synthetic_0000", image="/etc/passwd")),
         (404, post(server, "synthetic_0000", model="other")),
         (400, post(server, "synthetic_0000", alpha=0)),
         (400, post(server, "synthetic_0000", result_extension=".exe")),
@@ -161,6 +171,7 @@ def test_hostile_requests_are_answered_with_a_sentence_and_change_nothing(server
     for status, answer in hostile:
         assert answer.status_code == status, (answer.status_code, answer.text)
         assert len(answer.json()["detail"]) > 10
+    shared.unlink()
     url = f"{server.url}/infer/{MODEL}?image=synthetic_0000&output=json"
     broken = requests.post(url, data={"params": '{"alpha": 0.2'}, timeout=30)
     assert broken.status_code == 400

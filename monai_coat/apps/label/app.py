@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -111,9 +111,14 @@ class CoatLabelApp(MONAILabelApp):  # type: ignore[misc]
         self.drift.annotated(self.datastore(), image_id)
 
     def _check_image(self, image: Any) -> None:
-        """An image of the studies by its name, or a file that was just uploaded; no other file of the machine."""
-        if isinstance(image, str) and image in self.datastore().list_images():
-            return
-        if isinstance(image, str) and os.path.isfile(image) and Path(image).parent == Path(tempfile.gettempdir()):
+        """An image of the studies by its name, or a file that a viewer has uploaded; no other file of the machine."""
+        if isinstance(image, str) and (image in self.datastore().list_images() or self._uploaded(Path(image))):
             return
         raise HTTPException(404, f"image must be one of the studies or an upload, got {image!r}.")
+
+    def _uploaded(self, file: Path) -> bool:
+        """With the request, to a temporary file of Python's naming, or before it, into a session's folder."""
+        temporary = file.parent == Path(tempfile.gettempdir()) and re.fullmatch(r"tmp[a-z0-9_]{8}(\..*)?", file.name)
+        sessions = self.sessions()
+        kept = sessions and file.resolve().is_relative_to(Path(sessions.store_path).resolve())
+        return bool(temporary or kept) and file.is_file() and not file.is_symlink()
