@@ -286,6 +286,8 @@ def test_flat_images_come_back_as_png_and_as_polygons(calibrated_run: BundleRun,
         assert (drawn != binary_fill_holes(labels == 2)).mean() < 0.02
         answer = requests.post(f"{url}&output=json", data={"wsi": json.dumps(region)}, timeout=120)
         assert answer.json()["method"] == "coat"
+        _, same = MONAILabelClient(running.url).wsi_infer("polyp_coat", images[0].stem, region, "asap")
+        assert same == xml.content
 
 
 def test_the_stock_bundle_app_serves_exported_bundles(

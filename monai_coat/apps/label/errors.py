@@ -29,7 +29,8 @@ def answer_in_sentences(server: Any) -> None:
 
 async def _params_are_a_form(request: Request, call_next: Any) -> Any:
     json_body = request.headers.get("content-type", "").startswith("application/json")
-    if json_body and "/infer/" in request.url.path:  # it would be ignored, and with it the level asked for
+    path = request.url.path
+    if json_body and "/infer/" in path and "/infer/wsi/" not in path:  # ignored, and with it the level asked for
         return JSONResponse({"detail": "infer takes a form with a field params, not a JSON body: send it so."}, 415)
     return await call_next(request)
 
