@@ -44,11 +44,11 @@ class BenchmarkCell:
         return folder / "cells" / str(self.group) / f"{safe}.json"
 
     def digest(self, protocol: Protocol) -> str:
-        """Changes with anything that the cell's result depends on."""
+        """Changes with anything that the cell's result depends on, this package's version included."""
         group, settings = self.group, (protocol.image_size, protocol.fractions, protocol.seed, protocol.splits)
         training = (protocol.batch_size, protocol.learning_rate, protocol.rounds, protocol.study, group.alpha)
         parts = (protocol.datasets[group.dataset], protocol.networks[group.network], protocol.methods[self.method])
-        return digest_of((parts, settings, training))
+        return digest_of((parts, settings, training, monai_coat.__version__))
 
 
 def cells_of(protocol: Protocol) -> list[BenchmarkCell]:

@@ -66,6 +66,12 @@ def test_a_changed_method_is_run_again_and_the_others_are_not(tiny, tmp_path, mo
     assert ran == ["MEG"]
 
 
+def test_cells_of_another_version_are_run_again(tiny, tmp_path, monkeypatch, results):
+    assert read_cells(tiny(), tmp_path / "out") == results
+    monkeypatch.setattr(cells.monai_coat, "__version__", "99.0.0")
+    assert read_cells(tiny(), tmp_path / "out") == []
+
+
 def test_a_half_written_cell_is_named(tiny, tmp_path, results):
     path = next((tmp_path / "out" / "cells").glob("*/CRC.json"))
     path.write_text('{"digest":')
