@@ -148,6 +148,10 @@ class CalibratedBundle:
         known_levels = ", ".join(f"{each:g}" for each in self.alphas)
         raise ValueError(f"alpha must be a calibrated level, {known_levels}, got {alpha:g}; calibrate for it first.")
 
+    def calibration(self, alpha: float | None = None) -> CalibrationResult:
+        """What is promised about the possible set at a level; None for the first."""
+        return self._levels[self.level(alpha)].possible
+
     def predict(self, image: str | os.PathLike[str], alpha: float | None = None) -> Prediction:
         """Labels and numbers of an image file.
 

@@ -94,7 +94,7 @@ def test_info_says_what_is_offered_and_how_the_promise_stands(server: LabelServe
     }
     assert model["config"]["alpha"] == [0.2, 0.3]
     assert set(info["strategies"]) >= {"random", "ambiguity"}
-    assert info["calibration"]["classes"]["anterior"]["broken"] is False
+    assert [each["anterior"]["broken"] for each in info["calibration"]["promises"].values()] == [False, False]
 
 
 def test_json_image_and_both_are_the_package_s_own_answer(server, studies, expected, tmp_path):
@@ -211,9 +211,9 @@ def test_the_client_of_monai_label_goes_through_a_session_of_work(server, studie
     client.save_label(second, client.infer(MODEL, second, {"alpha": 0.2})[0])
     # What was served was saved: nothing is missed, and the gambler against the promise has lost a little.
     # The first image was picked for being hard and does not count.
-    drift = requests.get(f"{server.url}/info/", timeout=30).json()["calibration"]["classes"]
-    assert drift["anterior"]["n"] == 1
-    assert drift["anterior"]["evidence"] < 1
+    drift = requests.get(f"{server.url}/info/", timeout=30).json()["calibration"]["promises"]
+    assert [drift[alpha]["anterior"]["n"] for alpha in ("0.2", "0.3")] == [1, 1]
+    assert drift["0.2"]["anterior"]["evidence"] < 1
 
 
 def test_annotations_that_the_sets_miss_are_noticed(server, studies, expected):
@@ -228,9 +228,10 @@ def test_annotations_that_the_sets_miss_are_noticed(server, studies, expected):
             files={"label": (f"{name}.nii", io.BytesIO(content))},
             timeout=60,
         ).raise_for_status()
-    anterior = requests.get(f"{server.url}/info/", timeout=30).json()["calibration"]["classes"]["anterior"]
-    assert anterior["n"] == 7
-    assert anterior["evidence"] > 1
+    promises = requests.get(f"{server.url}/info/", timeout=30).json()["calibration"]["promises"]
+    for alpha in ("0.2", "0.3"):
+        assert promises[alpha]["anterior"]["n"] == 7
+        assert promises[alpha]["anterior"]["evidence"] > 1
 
 
 def test_training_recalibrates_on_images_kept_apart_and_is_served_at_once(volume_run: VolumeRun, tmp_path):
@@ -251,9 +252,13 @@ def test_training_recalibrates_on_images_kept_apart_and_is_served_at_once(volume
                 timeout=60,
             ).raise_for_status()
         before = post(running, "synthetic_0000", output="json").json()
+        seen = requests.get(f"{running.url}/info/", timeout=30).json()["calibration"]["promises"]["0.2"]["anterior"]
+        assert seen["n"] > 10
         done = requests.post(f"{running.url}/train/{MODEL}?run_sync=true", json={"max_epochs": 2}, timeout=600)
         assert done.ok, done.text
         after = post(running, "synthetic_0000", output="json").json()
+        seen = requests.get(f"{running.url}/info/", timeout=30).json()["calibration"]["promises"]["0.2"]["anterior"]
+        assert (seen["n"], seen["evidence"]) == (0, 1)  # of the new calibration nothing is known yet
     assert after["n"] != before["n"]
     assert after["n"] == list(load_calibration(models / "retrained" / "000" / "calibration_coat.json").n)
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from pathlib import Path
@@ -12,25 +11,28 @@ from typing import Any
 
 import numpy as np
 from monai.transforms import LoadImage
+from numpy.typing import NDArray
 
 from monai_coat.apps.label.active_learning import picked_as_hard
 from monai_coat.apps.serving import CalibratedBundle
 from monai_coat.calibration import DriftWatch
-from monai_coat.data._json import write_json
+from monai_coat.data._json import read_json, write_json
 
 __all__ = ["ServedDrift"]
 
 logger = logging.getLogger(__name__)
+Misses = dict[str, float | None]
 
 
 class ServedDrift:
-    """A :class:`~monai_coat.calibration.DriftWatch` per class, fed by every final annotation that is saved.
+    """A :class:`~monai_coat.calibration.DriftWatch` per level and class, fed by every final annotation that is saved.
 
-    The served set is made again from the image, so that it does not matter whether the answer was kept. Misses are kept
-    in a hidden JSON file of the studies, in the order of time.
+    The served sets are made again from the image, so that it does not matter whether the answer was kept, or at which
+    level it was asked for. Misses are kept in a hidden JSON file of the studies, in the order of time, each with the
+    calibration that it speaks about: after another one the test begins anew.
 
     Args:
-        served: the bundle; its first level is watched.
+        served: the bundle.
         studies: folder of the images.
         level: at what level evidence is reported.
     """
@@ -38,9 +40,9 @@ class ServedDrift:
     def __init__(self, served: CalibratedBundle, studies: Path, level: float) -> None:
         self.served, self.level = served, level
         self.path = studies / f".monai_coat_drift_{served.method}.json"
-        self.misses: dict[str, dict[str, float | None]] = {}
+        self.misses: dict[str, dict[str, Misses]] = {}
         if self.path.is_file():
-            self.misses = json.loads(self.path.read_text(encoding="utf-8"))
+            self.misses = read_json(self.path, "the record of annotations", "remove it to begin the test of drift anew")
 
     def annotated(self, datastore: Any, image: str) -> None:
         """Take the final annotation of an image into account.
@@ -50,41 +52,51 @@ class ServedDrift:
         path = datastore.get_label_uri(image, "final")
         if not path or image in self.misses or picked_as_hard(datastore, image):
             return
-        found = self._misses(datastore.get_image_uri(image), path)
-        if found is None:
+        final = LoadImage(image_only=True)(path).numpy()
+        uri = datastore.get_image_uri(image)
+        found = {self._promise(alpha): self._misses(uri, final, alpha) for alpha in self.served.alphas}
+        if not all(found.values()):
+            logger.warning("annotation %s must have the image's shape, got %s", path, final.shape)
             return
         self.misses[image] = found
         write_json(self.path, self.misses)
-        for name, report in self.report()["classes"].items():
-            if report["broken"]:
-                logger.warning(
-                    "%s: evidence %.3g against the calibration after %d annotations; calibrate anew",
-                    name,
-                    report["evidence"],
-                    report["n"],
-                )
+        for alpha, classes in self.report()["promises"].items():
+            for name, report in classes.items():
+                if report["broken"]:
+                    logger.warning(
+                        "%s at alpha=%s: evidence %.3g against the calibration after %d annotations; calibrate anew",
+                        name,
+                        alpha,
+                        report["evidence"],
+                        report["n"],
+                    )
 
-    def _misses(self, image: str, annotation: str) -> dict[str, float | None] | None:
-        """Share of each class that the possible set misses, None where there is none; None if shapes differ."""
-        labels = self.served.predict(image).labels[0].numpy()
-        final = LoadImage(image_only=True)(annotation).numpy()
+    def _misses(self, image: str, final: NDArray[Any], alpha: float) -> Misses:
+        """Share of each class that the possible set misses, None where there is none; nothing if shapes differ."""
+        labels = self.served.predict(image, alpha).labels[0].numpy()
         if final.shape != labels.shape:
-            logger.warning(
-                "annotation %s must have the image's shape %s, got %s", annotation, labels.shape, final.shape
-            )
-            return None
-        misses: dict[str, float | None] = {}
+            return {}
+        misses: Misses = {}
         for index, name in enumerate(self.served.classes):
             present, inside = (np.isin(each, (2 * index + 1, 2 * index + 2)) for each in (final, labels))
             misses[name] = float((present & ~inside).sum() / present.sum()) if present.any() else None
         return misses
 
     def report(self) -> dict[str, Any]:
-        """How the promise stands, per class."""
-        alpha, classes = self.served.alphas[0], {}
+        """How each promise stands: by level, then by class."""
+        promises = {f"{alpha:g}": self._of_level(alpha) for alpha in self.served.alphas}
+        return {"level": self.level, "method": self.served.method, "promises": promises}
+
+    def _promise(self, alpha: float) -> str:
+        """Name of the calibration of a level."""
+        result = self.served.calibration(alpha)
+        return f"alpha {alpha:g}, network {result.network[:16]}, cutoff {', '.join(map(repr, result.cutoff))}"
+
+    def _of_level(self, alpha: float) -> dict[str, Any]:
+        classes, promise = {}, self._promise(alpha)
         for name in self.served.classes:
-            seen = [each[name] for each in self.misses.values()]
+            seen = [each.get(promise, {}).get(name) for each in self.misses.values()]
             watch = DriftWatch(alpha, [math.nan if miss is None else miss for miss in seen])
             broken = watch.against(self.level)
             classes[name] = {"n": watch.n, "evidence": round(watch.evidence, 4), "broken": broken}
-        return {"alpha": alpha, "level": self.level, "method": self.served.method, "classes": classes}
+        return classes
