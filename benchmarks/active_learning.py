@@ -2,9 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Which image to annotate next: does a choice beat chance? A simulation on maps whose masks are known.
 
-Annotations come in twenties: the first are drawn at random, the next by the strategy, and thresholds are learned again
-from all of them. What counts is the coverage gap of images that no annotator was asked about, over splits of
-these into calibration and test.
+The first annotations are drawn at random, and as many again as there are by the strategy, again and again; each time
+thresholds are learned from all of them. What counts is the coverage gap of images that no annotator was asked about,
+over splits of these into calibration and test.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -30,14 +29,14 @@ DOCS = Path(__file__).resolve().parents[1] / "docs" / "results"
 HEAD = """# Which image next
 
 Made by `python -m benchmarks.active_learning`, on the maps of the [benchmark](benchmark.md) (UNet, alpha {alpha}).
-Images of the part that thresholds are learned from are annotated one after the other: {first} at random, the next by a
-strategy, up to the count at the top of the column. MEG (two members) learns from them; the gap is that of the test
-images, calibrated on images that no strategy touches, mean over {splits} splits and {draws} draws of the first {first}
-(standard deviation over draws).
+Images of the part that thresholds are learned from are annotated: {first} at random, then, from one column to the next,
+as many again by a strategy. MEG (two members) learns from all of them; the gap is that of the test images, calibrated
+on images that no strategy touches, mean over {splits} splits and {draws} draws of the first {first} (standard deviation
+over draws).
 
 - *random*: any of those left.
-- *ambiguity*: the one with the largest share of possible (probability at least 0.1) that is not certain (at least 0.9).
-- *expected gap*: the one that the thresholds learned so far expect to miss their target most.
+- *ambiguity*: those with the largest share of possible (probability at least 0.1) that is not certain (at least 0.9).
+- *expected gap*: those that the thresholds learned so far expect to miss their target most.
 
 | images | strategy | {steps} |
 |---|---|{bars}|
@@ -81,19 +80,19 @@ def gap_of(model: ExpectedGapPredictor, each: Round, protocol: Protocol) -> floa
 
 
 def simulate(each: Round, observed: Tensor, score: Score, seed: int, protocol: Protocol) -> list[float]:
-    """The gap after each of :data:`STEPS` annotations, as many of them as there are images."""
+    """The gap after each number of annotations in :data:`STEPS` that there are images for."""
     generator, train, gaps = np.random.default_rng(seed), each.train, []
     rows = generator.permutation(len(train))[: STEPS[0]]
-    for wanted, after in zip(STEPS, (*STEPS[1:], 0), strict=True):
+    for wanted in STEPS:
         if wanted > len(train):
             break
-        index = torch.from_numpy(rows[:wanted].copy())
-        model = ExpectedGapPredictor(members=2)
-        model.fit_curves(train.summaries[index], observed[index], ALPHA, seed)
+        if gaps:
+            left = np.setdiff1d(np.arange(len(train)), rows)
+            order = np.argsort(-score(train, model, generator)[left], kind="stable")
+            rows = np.concatenate([rows, left[order][: wanted - len(rows)]])
+        index = torch.from_numpy(rows)
+        model = ExpectedGapPredictor(members=2).fit_curves(train.summaries[index], observed[index], ALPHA, seed)
         gaps.append(gap_of(model, each, protocol))
-        left = np.setdiff1d(np.arange(len(train)), rows)
-        order = np.argsort(-score(train, model, generator)[left], kind="stable")
-        rows = np.concatenate([rows, left[order][: after - wanted]])
     return gaps
 
 
@@ -138,19 +137,20 @@ def main() -> None:
     """Run the simulation and write ``active_learning.md`` and its figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("benchmark_output"), help="the benchmark's folder of maps")
-    parser.add_argument("--quick", action="store_true", help="generated images, two draws, into the output")
+    parser.add_argument("--quick", action="store_true", help="generated images, two draws, printed only")
     options = parser.parse_args()
     protocol = load_protocol("quick" if options.quick else "paper")
     if not options.quick and "COAT_DATA_DIR" not in os.environ:
         parser.error("COAT_DATA_DIR must name the folder of real images; without it there is --quick.")
     torch.set_num_threads(1)
-    draws, target = (2, options.output) if options.quick else (DRAWS, DOCS)
-    found = run(replace(protocol, alphas=(ALPHA,)), options.output, draws)
+    found = run(protocol, options.output, 2 if options.quick else DRAWS)
+    if options.quick:
+        return
     steps, bars = (text.join(parts) for text, parts in ((" | ", map(str, STEPS)), ("|", ["---"] * len(STEPS))))
-    head = HEAD.format(alpha=ALPHA, first=STEPS[0], splits=protocol.splits, draws=draws, steps=steps, bars=bars)
+    head = HEAD.format(alpha=ALPHA, first=STEPS[0], splits=protocol.splits, draws=DRAWS, steps=steps, bars=bars)
     lines = "\n".join(line_of(dataset, name, gaps) for (dataset, name), gaps in found.items())
-    (target / "active_learning.md").write_text(f"{head}{lines}\n\n![gaps](active_learning.png)\n", encoding="utf-8")
-    draw(found, target / "active_learning.png")
+    (DOCS / "active_learning.md").write_text(f"{head}{lines}\n\n![gaps](active_learning.png)\n", encoding="utf-8")
+    draw(found, DOCS / "active_learning.png")
 
 
 if __name__ == "__main__":

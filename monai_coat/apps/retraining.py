@@ -78,7 +78,7 @@ def retrain(
             f"got {len(learning)} and {len(calibration)}; the names decide which is which. Annotate more."
         )
     home = served.homes[level] / "retrained"
-    number = 1 + max((int(each.name) for each in home.glob("[0-9]*")), default=-1)
+    number = 1 + max((int(each.name) for each in home.glob("*") if each.name.isdecimal()), default=-1)
     target = home / f"{number:03}"
     target.mkdir(parents=True)
     shutil.copy(served.homes[level] / "segmenter.pt", target)

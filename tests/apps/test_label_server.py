@@ -8,10 +8,12 @@ import importlib.util
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -29,6 +31,7 @@ from scipy.ndimage import binary_fill_holes
 from skimage.draw import polygon2mask
 
 from monai_coat.apps import CalibratedBundle, keep_apart
+from monai_coat.apps.label.drift import ServedDrift
 from monai_coat.calibration import load_calibration
 from monai_coat.cli import main
 from tests.apps.label_server import LabelServer
@@ -176,6 +179,9 @@ def test_hostile_requests_are_answered_with_a_sentence_and_change_nothing(server
     broken = requests.post(url, data={"params": '{"alpha": 0.2'}, timeout=30)
     assert broken.status_code == 400
     assert "params must be a JSON object" in broken.json()["detail"]
+    nested = requests.post(url, data={"params": "[" * 500_000}, timeout=30)
+    assert nested.status_code == 400
+    assert "params must be a JSON object" in nested.json()["detail"]
     for params in ("[" * 10_000_000, json.dumps({"alpha": 0.2, "note": "x" * 10_000_000})):
         answer = requests.post(url, data={"params": params}, timeout=120)
         assert answer.status_code == 400, answer.text[:200]
@@ -232,6 +238,43 @@ def test_annotations_that_the_sets_miss_are_noticed(server, studies, expected):
     for alpha in ("0.2", "0.3"):
         assert promises[alpha]["anterior"]["n"] == 7
         assert promises[alpha]["anterior"]["evidence"] > 1
+
+
+@dataclass
+class OneAnnotation:
+    """As much of a datastore as the watch looks at."""
+
+    image: Path
+    label: Path
+
+    def get_image_uri(self, image: str) -> str:
+        return str(self.image)
+
+    def get_label_uri(self, image: str, tag: str) -> str:
+        return str(self.label)
+
+    def get_image_info(self, image: str) -> dict[str, object]:
+        return {}
+
+
+def test_annotations_that_cannot_be_compared_are_no_evidence(studies, expected, tmp_path, caplog):
+    image, watch = studies / "synthetic_0000.nii.gz", ServedDrift(expected, tmp_path, 0.01)
+    (tmp_path / "garbage.nii.gz").write_bytes(b"no label")
+    nibabel.save(nibabel.Nifti1Image(np.ones((3, 4, 5), np.uint8), np.eye(4)), tmp_path / "small.nii.gz")
+    for name, reason in (
+        ("garbage", "says nothing"),
+        ("small", r"must have the image's shape, \(.*\), got \(3, 4, 5\)"),
+    ):
+        watch.annotated(OneAnnotation(image, tmp_path / f"{name}.nii.gz"), "image")
+        assert re.search(reason, caplog.text)
+    assert watch.misses == {}
+    nibabel.save(nibabel.Nifti1Image(expected.predict(image).labels[0].numpy(), np.eye(4)), tmp_path / "good.nii.gz")
+    watch.annotated(OneAnnotation(image, tmp_path / "good.nii.gz"), "image")
+    assert watch.report()["promises"]["0.2"]["anterior"]["n"] == 1
+    assert ServedDrift(expected, tmp_path, 0.01).report() == watch.report()
+    watch.path.write_text("{")
+    with pytest.raises(ValueError, match=r"the record of annotations must be a JSON file.*remove it to begin"):
+        ServedDrift(expected, tmp_path, 0.01)
 
 
 def test_training_recalibrates_on_images_kept_apart_and_is_served_at_once(volume_run: VolumeRun, tmp_path):

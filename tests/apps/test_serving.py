@@ -129,9 +129,12 @@ def test_annotations_give_new_thresholds_calibrated_on_others(volume_run: Volume
         samples.append({"id": path.name.removesuffix(".nii.gz"), "image": path, "label": final})
     bundle, other = (CalibratedBundle(HIPPOCAMPUS, [tmp_path], method, overrides=SMALL) for _ in range(2))
     before = bundle.predict(samples[0]["image"])
+    for name in ("007", "008 (kept)"):  # of an earlier training, and of a person
+        (tmp_path / "retrained" / name).mkdir(parents=True)
     result = json.loads(json.dumps(retrain(bundle, samples, max_epochs=2)))
     learning, calibration = keep_apart(samples)
     assert (result["learned_from"], result["calibrated_on"]) == (len(learning), [len(calibration)] * 2)
+    assert result["models"] == "008"
     folder = tmp_path / "retrained" / result["models"]
     assert load_calibration(folder / f"calibration_{method}.json").n == (len(calibration),) * 2
     for each in (bundle, other):

@@ -121,4 +121,4 @@ class CoatLabelApp(MONAILabelApp):  # type: ignore[misc]
         temporary = file.parent == Path(tempfile.gettempdir()) and re.fullmatch(r"tmp[a-z0-9_]{8}(\..*)?", file.name)
         sessions = self.sessions()
         kept = sessions and file.resolve().is_relative_to(Path(sessions.store_path).resolve())
-        return bool(temporary or kept) and file.is_file() and not file.is_symlink()
+        return bool(temporary or kept) and file.is_file()

@@ -52,13 +52,13 @@ class ServedDrift:
         path = datastore.get_label_uri(image, "final")
         if not path or image in self.misses or picked_as_hard(datastore, image):
             return
-        final = LoadImage(image_only=True)(path).numpy()
-        uri = datastore.get_image_uri(image)
-        found = {self._promise(alpha): self._misses(uri, final, alpha) for alpha in self.served.alphas}
-        if not all(found.values()):
-            logger.warning("annotation %s must have the image's shape, got %s", path, final.shape)
+        try:
+            final = LoadImage(image_only=True)(path).numpy()
+            uri = datastore.get_image_uri(image)
+            self.misses[image] = {self._promise(alpha): self._misses(uri, final, alpha) for alpha in self.served.alphas}
+        except (ValueError, OSError, RuntimeError) as error:
+            logger.warning("annotation %s says nothing about the calibration: %s", path, error)
             return
-        self.misses[image] = found
         write_json(self.path, self.misses)
         for alpha, classes in self.report()["promises"].items():
             for name, report in classes.items():
@@ -72,10 +72,10 @@ class ServedDrift:
                     )
 
     def _misses(self, image: str, final: NDArray[Any], alpha: float) -> Misses:
-        """Share of each class that the possible set misses, None where there is none; nothing if shapes differ."""
+        """Share of each class that the possible set misses, None where there is none."""
         labels = self.served.predict(image, alpha).labels[0].numpy()
         if final.shape != labels.shape:
-            return {}
+            raise ValueError(f"it must have the image's shape, {labels.shape}, got {final.shape}.")
         misses: Misses = {}
         for index, name in enumerate(self.served.classes):
             present, inside = (np.isin(each, (2 * index + 1, 2 * index + 2)) for each in (final, labels))
