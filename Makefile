@@ -4,7 +4,7 @@ PYTHON ?= python3
 NAME ?= polyp_coat
 BIN := .venv/bin
 READY := .venv/.installed
-.PHONY: help .venv .venv-label demo test check fix bench gpu-check validate label-test label-demo bundle clean
+.PHONY: help .venv .venv-label demo test check fix bench gpu-check validate label-test label-demo bundle bundles clean
 
 help:  ## list the targets
 	@sed -n 's/^\([-.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,8 +19,8 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 
 demo: $(READY)  ## train, calibrate and evaluate on generated images
 	$(BIN)/python tutorials/demo.py
-test: $(READY)  ## tests and the examples in docstrings
-	$(BIN)/python -m pytest
+test: $(READY)  ## tests and the examples in docstrings, on all cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 check: $(READY)  ## style, types and architecture
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -34,15 +34,16 @@ bench: $(READY)  ## speed and memory
 gpu-check: $(READY)  ## tests and times on a GPU; says what it skips where there is none
 	$(BIN)/python -m pytest -m gpu -rs
 	$(BIN)/python -m benchmarks.gpu
-validate: $(READY)  ## slow tests: more sets, and real images if COAT_DATA_DIR is set
+validate: $(READY)  ## slow tests and docs/results/validity.md; on real images if COAT_DATA_DIR is set
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m benchmarks.validity
 LABEL := .venv-label/.installed
 .venv-label: $(LABEL)  ## the environment of MONAI Label
 $(LABEL): setup.cfg constraints.txt constraints-label.txt
 	@echo "Installing MONAI Label into .venv-label, which takes a few minutes ..."
 	@$(PYTHON) -m venv .venv-label
 	@.venv-label/bin/pip install -q --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
-	@.venv-label/bin/pip install -q --disable-pip-version-check -c constraints.txt -e ".[bundle,report]" pytest jsonschema
+	@.venv-label/bin/pip install -q --disable-pip-version-check -c constraints.txt -e ".[bundle,report]" pytest hypothesis jsonschema
 	@.venv-label/bin/pip install -q --disable-pip-version-check -c constraints.txt -r constraints-label.txt
 	@.venv-label/bin/pip install -q --disable-pip-version-check --no-deps monailabel==0.8.5 pydicom-seg==0.4.1 torchvision==0.28.0
 	@touch $@
@@ -50,6 +51,9 @@ label-test: $(LABEL)  ## a real MONAI Label server with our app, driven as viewe
 	.venv-label/bin/python -m pytest -o filterwarnings= tests/apps
 label-demo: $(LABEL)  ## train on generated volumes and serve them to viewers, on this machine only
 	.venv-label/bin/python tutorials/label_demo.py
+bundles: $(READY)  ## write the self-contained configs of all bundles, from their overlays
+	$(BIN)/python -c "from pathlib import Path; from monai_coat.bundles import write_configs; \
+	    [write_configs(bundle) for bundle in Path('bundles').iterdir()]"
 bundle: $(READY)  ## write bundles/$(NAME) to build/$(NAME), self-contained
 	$(BIN)/python -m monai_coat export-bundle bundles/$(NAME) build/$(NAME)
 clean:  ## remove what can be made again, but not the environment

@@ -15,7 +15,7 @@ from scipy.optimize import linprog, minimize
 from torch import Tensor
 
 from benchmarks.timing import Row, alternate
-from monai_coat.calibration import exact_thresholds, fit_linear_thresholds, linear_threshold_risk
+from monai_coat.scorers import exact_thresholds, fit_linear_thresholds, linear_threshold_risk
 
 mapie, has_mapie = optional_import("mapie.risk_control.adaptive_conformal_risk_control")
 

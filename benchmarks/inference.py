@@ -9,7 +9,8 @@ from monai.networks.nets import FlexibleUNet, UNet
 from torch import nn
 
 from benchmarks.timing import Row, alternate
-from monai_coat.networks import AdaptiveSegmenter, MarginScorer, ThresholdPredictor
+from monai_coat.networks import AdaptiveSegmenter
+from monai_coat.scorers import MarginScorer, ThresholdPredictor
 
 SIDE = 352
 

@@ -26,7 +26,8 @@ from monai_coat.functional import true_positive_rate
 from monai_coat.handlers import ConformalCalibration
 from monai_coat.inferers import AdaptiveInferer
 from monai_coat.losses import SoftTPRLoss
-from monai_coat.networks import AdaptiveSegmenter, MarginScorer, SketchMargins, ThresholdPredictor
+from monai_coat.networks import AdaptiveSegmenter
+from monai_coat.scorers import MarginScorer, SketchMargins, ThresholdPredictor
 from monai_coat.transforms import MapSketch
 
 SIDE, COUNT, ALPHA = 128, 20, 0.1

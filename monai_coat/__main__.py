@@ -4,6 +4,6 @@
 
 from __future__ import annotations
 
-from monai_coat.cli import main
+from monai_coat.cli.main import main
 
 raise SystemExit(main())

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Fixtures of all tests: fixed seeds, a tiny network, and processes that work together."""
+"""What all tests share: fixed seeds, no time limits, a tiny network, and processes that work together."""
 
 from __future__ import annotations
 
@@ -17,9 +17,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from torch import nn
 
-from monai_coat.networks import AdaptiveSegmenter, MarginScorer, ThresholdPredictor
+from monai_coat.networks import AdaptiveSegmenter
+from monai_coat.scorers import MarginScorer, ThresholdPredictor
+
+# How long an example takes says how busy the machine is, and nothing about what is tested.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
+
+# Fixtures that train a whole bundle: with several workers, tests that share one go to the same of them.
+SHARED_RUNS = {"data_run": "images", "calibrated_run": "images", "volume_run": "volumes"}
+SHARED_RUNS |= {"touching_run": "classes", "nested_run": "classes"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            groups = [SHARED_RUNS[name] for name in getattr(item, "fixturenames", ()) if name in SHARED_RUNS]
+            if groups:
+                item.add_marker(pytest.mark.xdist_group(groups[0]))
 
 
 @pytest.fixture(autouse=True, scope="session")

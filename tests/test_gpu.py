@@ -11,7 +11,7 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import from_engine
 from monai.inferers import SlidingWindowInferer
 
-from monai_coat.calibration import BinnedStatistic, CoverageStatistic, calibrate, calibrate_binned
+from monai_coat.calibration import BinnedStatistic, CoverageStatistic, calibrate
 from monai_coat.handlers import ConformalCalibration
 from monai_coat.inferers import AdaptiveInferer
 from monai_coat.losses import SoftTPRLoss
@@ -34,8 +34,7 @@ def test_the_same_scores_give_the_same_cutoff_to_the_bit(kind):
     here, there = kind(), kind()
     here.update(scores, labels)
     there.update(scores.to(CUDA), labels.to(CUDA))
-    of = calibrate if kind is CoverageStatistic else calibrate_binned
-    assert of(here, 0.1) == of(there, 0.1)
+    assert calibrate(here, 0.1) == calibrate(there, 0.1)
 
 
 def samples(count=24):

@@ -31,7 +31,7 @@ from monai_coat.functional import true_positive_rate
 from monai_coat.handlers import ConformalCalibration, Coverage, CoverageGap, SetSize
 from monai_coat.inferers import AdaptiveInferer
 from monai_coat.losses import SoftTPRLoss
-from monai_coat.networks import MarginScorer, ThresholdPredictor
+from monai_coat.scorers import MarginScorer, ThresholdPredictor
 from monai_coat.transforms import ConformalMaskd, IdealThresholdd, MapSketchd, SegmenterProbsd
 
 
@@ -109,7 +109,7 @@ def evaluator(network, handlers=(), transform=None, **settings):
 
 
 def test_decollated_scores_are_cut_one_by_one(network):
-    calibration = CalibrationResult((-0.25,), 0.1, (99,), (0,), (0.09,), "words")
+    calibration = CalibrationResult((-0.25,), 0.1, (99,), (0,), (0.09,), "E[FNR] <= 0.1")
     engine = evaluator(
         network, inferer=AdaptiveInferer(), postprocessing=Compose([ConformalMaskd(CommonKeys.PRED, calibration)])
     )
@@ -183,7 +183,7 @@ def test_accumulated_gradients_are_those_of_one_batch(network):
         torch.testing.assert_close(one[name], two[name], atol=1e-6, rtol=1e-5)
 
 
-METRICS = ("gap", "coverage", "stretch")
+METRICS = ("gap", "coverage", "relative")
 
 
 def metrics():
@@ -192,7 +192,7 @@ def metrics():
         "key_val_metric": {"gap": CoverageGap(0.1, -0.25, output_transform=pair)},
         "additional_metrics": {
             "coverage": Coverage(-0.25, output_transform=pair),
-            "stretch": SetSize(cutoff=-0.25, output_transform=pair),
+            "relative": SetSize(cutoff=-0.25, output_transform=pair),
         },
     }
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from monai_coat.cli import STEPS
 from monai_coat.data import write_synthetic_dataset
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "polyp_coat"
@@ -26,13 +26,12 @@ METHODS = ("crc", "at", "coat", "meg")
 
 def run(step: str, folder: Path, **overrides: str) -> None:
     """Run one step of the bundle, show the command, and stop the demo if it fails."""
-    overlays = ",".join(f"'configs/{name}.json'" for name in STEPS[step])
     options = {"model_dir": folder / "models", "output_dir": folder, **SETTINGS, **overrides}
-    if step not in ("segmenter", "train"):
+    if step not in ("train", "train_thresholds"):
         del options["val_interval"]
-    command = ["-m", "monai.bundle", "run", "--config_file", f"[{overlays}]"]
+    command = ["-m", "monai.bundle", "run", "--config_file", f"configs/{step}.json"]
     command += [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    print(f"\n$ python {' '.join(command)}", flush=True)
+    print(f"\n$ {shlex.join(['python', *command])}", flush=True)
     environment = {**os.environ, "COAT_DATA_DIR": str(folder / "data"), "PYTHONWARNINGS": "ignore"}
     subprocess.run([sys.executable, *command], cwd=BUNDLE, env=environment, check=True)
 
@@ -44,9 +43,10 @@ def main() -> None:
     folder = parser.parse_args().folder.resolve()
     started = time.monotonic()
     write_synthetic_dataset(folder / "data", count=500, spatial_size=(96, 96))
-    run("segmenter", folder, max_epochs="20")
+    print(f"$ cd {shlex.quote(str(BUNDLE))}\n$ export COAT_DATA_DIR={shlex.quote(str(folder / 'data'))}")
+    run("train", folder, max_epochs="20")
     for method in ("at", "coat"):
-        run("train", folder, method=method, max_epochs="100", learning_rate="0.003")
+        run("train_thresholds", folder, method=method, max_epochs="100", learning_rate="0.003")
     run("fit", folder)
     for method in METHODS:
         run("calibrate", folder, method=method)

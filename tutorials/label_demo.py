@@ -21,17 +21,19 @@ import matplotlib
 import nibabel
 import numpy as np
 import requests
+import torch
 from monai.bundle import ConfigWorkflow
 
-from monai_coat.cli import main as command
-from monai_coat.cli import step_configs
+from monai_coat.cli.main import main as command
 from monai_coat.data import write_synthetic_dataset
+from monai_coat.transforms import CertaintyLabels
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "hippocampus_coat"
 SMALL = {"image_size": [32, 40, 24], "roi_size": [32, 40, 24], "domain": "synthetic"}
+LABELS = CertaintyLabels(("anterior", "posterior"))
 PORT = 8000
 
 
@@ -40,10 +42,10 @@ def run(step: str, folder: Path, **more: object) -> None:
     print(f"{step} ...", flush=True)
     settings = {"bundle_root": str(BUNDLE), "model_dir": str(folder / "models"), "output_dir": str(folder / "output")}
     workflow = ConfigWorkflow(
-        config_file=[str(file) for file in step_configs(BUNDLE, step)],
+        config_file=str(BUNDLE / "configs" / f"{step}.json"),
         meta_file=str(BUNDLE / "configs" / "metadata.json"),
         logging_file=False,
-        workflow_type="train" if step in ("segmenter", "fit") else "infer",
+        workflow_type="train" if step in ("train", "fit") else "infer",
         **{**settings, "dataset_dir": str(folder / "data"), **SMALL, **more},
     )
     workflow.initialize()
@@ -54,9 +56,9 @@ def run(step: str, folder: Path, **more: object) -> None:
 def prepare(folder: Path) -> None:
     """Train and calibrate on generated volumes, and put ten new ones where the server looks for images."""
     write_synthetic_dataset(folder / "data", count=200, spatial_size=(32, 40, 24), seed=0, classes=2)
-    run("segmenter", folder, max_epochs=25, val_interval=25)
+    run("train", folder, max_epochs=100, val_interval=100)
     run("fit", folder)
-    run("calibrate", folder, method="meg")
+    run("calibrate", folder, method="meg", certain_alpha=0.3)  # of so few training images little is certain
     write_synthetic_dataset(folder / "new", count=10, spatial_size=(32, 40, 24), seed=1, classes=2)
     shutil.copytree(folder / "new" / "synthetic" / "images", folder / "studies")
     command(["label-app", str(folder / "app")])
@@ -80,7 +82,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 def ask(folder: Path, picture: Path) -> None:
     """Draw the server's answer for one volume: slices with the outlines of certain and possible."""
-    url, name = f"http://127.0.0.1:{PORT}", "synthetic_0004"
+    url, name = f"http://127.0.0.1:{PORT}", "synthetic_0000"
     for _ in range(120):
         try:
             if requests.get(f"{url}/info/", timeout=5).ok:
@@ -100,14 +102,15 @@ def draw(volume: np.ndarray, labels: np.ndarray, picture: Path) -> None:
     middle = np.median(np.argwhere(labels > 0), axis=0).astype(int)
     figure, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained")
     for axis, panel in enumerate(axes):
-        image, cut = (np.rot90(each.take(middle[axis], axis)) for each in (volume, labels))
+        image, cut = (np.rot90(array.take(middle[axis], axis)) for array in (volume, labels))
         panel.imshow(image, cmap="gray", vmax=np.quantile(volume, 0.998))
-        for first, color in ((1, "C1"), (3, "C0")):
-            possible, certain = np.isin(cut, (first, first + 1)), cut == first
-            if possible.any():
-                panel.contour(possible, levels=[0.5], colors=color, linewidths=1.2)
-            if certain.any():
-                panel.contourf(certain, levels=[0.5, 1.5], colors=color, alpha=0.35)
+        # A voxel may be possible of both parts, and has the label of the combination then.
+        possible, certain = (decode(torch.from_numpy(cut.astype(int))) for decode in (LABELS.possible, LABELS.certain))
+        for outline, filled, color in zip(possible.numpy(), certain.numpy(), ("C1", "C0"), strict=True):
+            if outline.any():
+                panel.contour(outline, levels=[0.5], colors=color, linewidths=1.2)
+            if filled.any():
+                panel.contourf(filled, levels=[0.5, 1.5], colors=color, alpha=0.35)
         panel.set_axis_off()
     handles = [plt.Line2D([], [], color=color, label=name) for color, name in (("C1", "anterior"), ("C0", "posterior"))]
     handles += [plt.Line2D([], [], color="0.4", label="outline: possible")]

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from monai_coat.apps.retraining import keep_apart, retrain
+from monai_coat.apps.retraining import retrain, split_for_recalibration
 from monai_coat.apps.serving import CalibratedBundle, Prediction
 
-__all__ = ["CalibratedBundle", "Prediction", "keep_apart", "retrain"]
+__all__ = ["CalibratedBundle", "Prediction", "retrain", "split_for_recalibration"]

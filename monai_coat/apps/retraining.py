@@ -1,11 +1,13 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""New annotations: thresholds are learned again, and calibrated again on images that were never learned from."""
+"""Retraining on new annotations: thresholds are learned again, and calibrated on images that were not learned from.
+
+Tested by tests/apps/test_serving.py.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,19 +16,21 @@ from typing import Any
 import nibabel
 import numpy as np
 from monai.bundle import ConfigWorkflow
-from PIL import Image
 
+from monai_coat.apps.annotations import read_annotation
 from monai_coat.apps.serving import CURRENT, CalibratedBundle
+from monai_coat.bundles import step_configs
 from monai_coat.calibration import load_calibration
-from monai_coat.cli import step_configs
+from monai_coat.files import replacing, stem_of
 from monai_coat.functional import images_needed
+from monai_coat.scorers import METHODS
 
-__all__ = ["keep_apart", "retrain"]
+__all__ = ["retrain", "split_for_recalibration"]
 
 Sample = Mapping[str, Any]
 
 
-def keep_apart(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+def split_for_recalibration(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
     """Divide samples into those to learn from and those to calibrate on, by their names alone.
 
     A name is on one side for good, however many images come or go: no image is ever learned from and calibrated on.
@@ -38,7 +42,7 @@ def keep_apart(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
         The two lists, about equally long.
 
     Example:
-        >>> learning, calibration = keep_apart([{"id": f"image_{i}"} for i in range(100)])
+        >>> learning, calibration = split_for_recalibration([{"id": f"image_{i}"} for i in range(100)])
         >>> len(learning) + len(calibration), 30 < len(learning) < 70
         (100, True)
     """
@@ -59,7 +63,8 @@ def retrain(
     Args:
         served: the bundle; its first folder of the level is the home of the new models.
         samples: dictionaries with ``id``, ``image`` and ``label``, the path of a label map as the bundle's predictions
-            have: certain and possible of a class both count as the class. The segmenter must not have seen the images.
+            have, see :func:`~monai_coat.apps.annotations.read_annotation`: certain and possible of a class both count
+            as the class. The segmenter must not have seen the images.
         alpha: one of the calibrated levels; None for the first.
         max_epochs: epochs of COAT and AT.
 
@@ -67,10 +72,10 @@ def retrain(
         Numbers of images, and the new calibration's guarantee, fit for JSON.
 
     Raises:
-        ValueError: if there are too few images on one of the sides.
+        ValueError: if there are too few images on one of the sides, or an annotation cannot be used.
     """
     level = served.level(alpha)
-    learning, calibration = keep_apart(samples)
+    learning, calibration = split_for_recalibration(samples)
     needed = images_needed(level)
     if len(calibration) < needed or len(learning) < 10:
         raise ValueError(
@@ -78,23 +83,20 @@ def retrain(
             f"got {len(learning)} and {len(calibration)}; the names decide which is which. Annotate more."
         )
     home = served.homes[level] / "retrained"
-    number = 1 + max((int(each.name) for each in home.glob("*") if each.name.isdecimal()), default=-1)
+    number = 1 + max((int(folder.name) for folder in home.glob("*") if folder.name.isdecimal()), default=-1)
     target = home / f"{number:03}"
     target.mkdir(parents=True)
     shutil.copy(served.homes[level] / "segmenter.pt", target)
-    learn, check = ([_with_classes(s, target / "labels") for s in side] for side in (learning, calibration))
+    learn, check = ([_with_masks(s, served, target / "labels") for s in side] for side in (learning, calibration))
     settings = {"model_dir": str(target), "output_dir": str(target / "output"), "alpha": level}
-    if served.method in ("at", "coat"):
-        held_out = max(1, len(learn) // 7)
-        split = [learn[held_out:], learn[:held_out]]
-        _run(served, "train", {**settings, "split": split, "max_epochs": max_epochs, "val_interval": max_epochs})
-    elif served.method == "meg":
-        _run(served, "fit", {**settings, "fit::dataset::data": learn})
+    settings["label_transforms"] = _reader_of_masks(served)
+    step = METHODS[served.method].step
+    if step:
+        _run(served, step, {**settings, **_learning_settings(step, learn, max_epochs)})
     _run(served, "calibrate", {**settings, "samples": check})
     result = load_calibration(target / f"calibration_{served.method}.json")
-    temporary = home / f".{CURRENT}.{os.getpid()}"
-    temporary.write_text(target.name, encoding="utf-8")
-    os.replace(temporary, home / CURRENT)
+    with replacing(home / CURRENT) as temporary:
+        temporary.write_text(target.name, encoding="utf-8")
     return {
         "learned_from": len(learning),
         "calibrated_on": list(result.n),
@@ -102,6 +104,15 @@ def retrain(
         "guarantee": result.guarantee,
         "models": target.name,
     }
+
+
+def _learning_settings(step: str, samples: list[dict[str, Any]], max_epochs: int) -> dict[str, Any]:
+    """What a step that learns thresholds must be told to learn from these samples."""
+    if step == "fit":
+        return {"fit::dataset::data": samples}
+    held_out = max(1, len(samples) // 7)
+    split = [samples[held_out:], samples[:held_out]]
+    return {"split": split, "max_epochs": max_epochs, "val_interval": max_epochs}
 
 
 def _run(served: CalibratedBundle, step: str, settings: dict[str, Any]) -> None:
@@ -117,15 +128,22 @@ def _run(served: CalibratedBundle, step: str, settings: dict[str, Any]) -> None:
     workflow.finalize()
 
 
-def _with_classes(sample: Sample, folder: Path) -> dict[str, Any]:
-    """The sample with a label of the bundle's classes in place of certain and possible."""
+def _with_masks(sample: Sample, served: CalibratedBundle, folder: Path) -> dict[str, Any]:
+    """The sample with masks of the bundle's classes in place of the annotation: NIfTI of volumes, NumPy of others."""
     folder.mkdir(exist_ok=True)
-    path, label = folder / Path(sample["label"]).name, Path(sample["label"])
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        volume: Any = nibabel.load(label)
-        classes = ((np.asarray(volume.dataobj).squeeze() + 1) // 2).astype(np.uint8)
-        nibabel.save(nibabel.Nifti1Image(classes, volume.affine), path)  # type: ignore[no-untyped-call]
+    masks = read_annotation(sample["label"], served.certainty, served.overlapping)
+    name = stem_of(sample["label"])
+    if served.spatial_dims == 3:
+        path = folder / f"{name}.nii.gz"
+        volume = nibabel.Nifti1Image(masks.movedim(0, -1).numpy(), masks.affine.numpy())  # type: ignore[no-untyped-call]
+        nibabel.save(volume, path)
     else:
-        with Image.open(label) as image:
-            Image.fromarray((np.asarray(image) > 0).astype(np.uint8) * 255).save(path)
+        path = folder / f"{name}.npy"
+        np.save(path, masks.numpy())
     return {"id": sample["id"], "image": str(sample["image"]), "label": str(path), "group": sample["id"]}
+
+
+def _reader_of_masks(served: CalibratedBundle) -> list[dict[str, Any]]:
+    """What reads the masks, in place of the bundle's own reader of labels, which may not know overlapping classes."""
+    reader = {"_target_": "LoadImaged", "keys": "label", "ensure_channel_first": True}
+    return [reader if served.spatial_dims == 3 else {**reader, "reader": "NumpyReader", "channel_dim": 0}]

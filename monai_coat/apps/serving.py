@@ -17,13 +17,13 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from torch import Tensor
 
+from monai_coat.bundles import step_configs
 from monai_coat.calibration import CalibrationResult, load_calibration
-from monai_coat.cli import step_configs
 from monai_coat.data import check_readable
 from monai_coat.functional import exact_level
 from monai_coat.inferers import AdaptiveInferer, load_calibrated
 from monai_coat.networks import AdaptiveSegmenter
-from monai_coat.transforms import CertaintyMap
+from monai_coat.transforms import CertaintyLabels, CertaintyMap
 
 __all__ = ["CalibratedBundle", "Prediction"]
 
@@ -36,8 +36,7 @@ class Prediction:
     """What is certain and what is possible in one image.
 
     Attributes:
-        labels: disjoint labels ``(1, *spatial)``, uint8, in the image's own space, see
-            :class:`~monai_coat.transforms.CertaintyMap`.
+        labels: labels ``(1, *spatial)`` in the image's own space, see :class:`~monai_coat.transforms.CertaintyLabels`.
         result: numbers and words about it, fit for JSON.
     """
 
@@ -93,7 +92,7 @@ class CalibratedBundle:
             raise ValueError("model_dirs must name at least one folder of calibrated models, got none.")
 
     def refresh(self) -> None:
-        """Take models that were retrained since, perhaps by another process."""
+        """Load the models that were retrained since the last look, perhaps by another process."""
         for alpha, home in self.homes.items():
             if _current(home) != self._levels[alpha].folder:
                 self._levels[alpha] = self._load(_current(home))
@@ -105,7 +104,7 @@ class CalibratedBundle:
         parser.read_config(step_configs(self.bundle, "inference"))
         parser.update({**self.settings, "model_dir": str(folder), "alpha": possible.alpha})
         network = parser.get_parsed_content("network")
-        load_calibrated({self.method: network}, folder, possible.alpha)
+        load_calibrated({self.method: network}, folder, possible.alpha, parser.get_parsed_content("pipeline"))
         CertaintyMap(possible, certain)  # refuses what does not belong together
         return _Level(folder, network.eval(), possible, certain, parser)
 
@@ -121,17 +120,26 @@ class CalibratedBundle:
         names = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
         return tuple(names[key] for key in sorted(names, key=int))
 
+    @cached_property
+    def certainty(self) -> CertaintyLabels:
+        """The labels of the map: of each class what is certain and what is possible, and combinations of classes."""
+        return CertaintyLabels(self.classes)
+
     @property
-    def labels(self) -> dict[str, int]:
-        """Label of each name in the map: "<class> certain" and "<class> possible"."""
-        kinds = [(name, kind) for name in self.classes for kind in ("certain", "possible")]
-        return {f"{name} {kind}": value for value, (name, kind) in enumerate(kinds, start=1)}
+    def overlapping(self) -> bool:
+        """Whether a voxel may be of several classes, as the bundle's entry of this name says; they nest then."""
+        return bool(next(iter(self._levels.values())).parser.get("overlapping", False))
 
     @property
     def spatial_dims(self) -> int:
         """2 or 3."""
         level = next(iter(self._levels.values()))
         return int(level.parser.get("segmenter")["spatial_dims"])
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Label of each name in the map, see :class:`~monai_coat.transforms.CertaintyLabels`."""
+        return self.certainty.values
 
     def level(self, alpha: float | None) -> float:
         """The calibrated level that is meant.
@@ -145,7 +153,7 @@ class CalibratedBundle:
         for known in self.alphas:
             if exact_level(known) == wanted:
                 return known
-        known_levels = ", ".join(f"{each:g}" for each in self.alphas)
+        known_levels = ", ".join(f"{level:g}" for level in self.alphas)
         raise ValueError(f"alpha must be a calibrated level, {known_levels}, got {alpha:g}; calibrate for it first.")
 
     def calibration(self, alpha: float | None = None) -> CalibrationResult:
@@ -176,7 +184,10 @@ class CalibratedBundle:
         return Prediction(labels, self._result(level, labels, maps[classes:], thresholds))
 
     def _result(self, level: _Level, labels: MetaTensor, probs: Tensor, thresholds: Tensor | None) -> dict[str, Any]:
-        sizes = {name: int((labels == value).sum()) for name, value in self.labels.items()}
+        possible, certain = self.certainty.possible(labels[0]), self.certainty.certain(labels[0])
+        sizes: dict[str, int] = {}
+        for name, inside, sure in zip(self.classes, possible, certain, strict=True):
+            sizes |= {f"{name} certain": int(sure.sum()), f"{name} possible": int((inside & ~sure).sum())}
         expected = dict(zip(self.classes, probs.flatten(1).sum(1).tolist(), strict=True))
         return {
             "method": self.method,
@@ -184,7 +195,7 @@ class CalibratedBundle:
             "guarantee": level.possible.guarantee,
             "certain_guarantee": level.certain.guarantee,
             "n": list(level.possible.n),
-            "thresholds": [round(float(each), 6) for each in thresholds[0]] if thresholds is not None else None,
+            "thresholds": [round(float(value), 6) for value in thresholds[0]] if thresholds is not None else None,
             "sizes": sizes,
             "expected_size": {name: round(float(size), 1) for name, size in expected.items()},
         }

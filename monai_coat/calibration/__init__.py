@@ -4,52 +4,79 @@
 
 from __future__ import annotations
 
-from monai_coat.calibration.aa_crc import exact_thresholds, fit_linear_thresholds, linear_threshold_risk
 from monai_coat.calibration.artifact import check_calibration_fits, load_calibration, save_calibration
-from monai_coat.calibration.binned import BinnedStatistic, calibrate_binned
-from monai_coat.calibration.bracket import BracketStatistic, calibrate_bracket
-from monai_coat.calibration.control import calibrate, calibrate_maps
-from monai_coat.calibration.distributed import gather_objects, gather_statistic
-from monai_coat.calibration.drift import DriftWatch
-from monai_coat.calibration.fingerprint import fingerprint
-from monai_coat.calibration.result import CalibrationResult, ConformalRisk
-from monai_coat.calibration.risks import (
-    FalseAlarmStatistic,
-    calibrate_false_alarm,
-    calibrate_risk,
-    statistic_of_risk,
+from monai_coat.calibration.drift import DriftWatch, risk_bound, share_of_level
+from monai_coat.calibration.guarantees import (
+    GUARANTEES,
+    ExpectedRisk,
+    Guarantee,
+    MeanGuarantee,
+    as_guarantee,
+    calibrate,
+    calibrate_maps,
 )
-from monai_coat.calibration.statistic_file import Shard, load_statistic, merge_statistics, save_statistic
-from monai_coat.calibration.statistics import CoverageStatistic
-from monai_coat.calibration.worst_class import calibrate_worst_class
+from monai_coat.calibration.identity import PipelineIdentity, identity_of
+from monai_coat.calibration.result import CalibrationResult
+from monai_coat.calibration.risks import (
+    RISKS,
+    FalseNegativeRate,
+    FalsePositiveRatio,
+    Risk,
+    WorstClassFalseNegativeRate,
+    risk_named,
+)
+from monai_coat.calibration.statistics import (
+    BinnedStatistic,
+    Brackets,
+    BracketStatistic,
+    CoverageStatistic,
+    FalsePositiveStatistic,
+    MapStatistic,
+    Statistic,
+    WorstClassStatistic,
+)
+from monai_coat.calibration.statistics.collected import CollectedStatistic
+from monai_coat.calibration.statistics.distributed import gather_objects, gather_statistic
+from monai_coat.calibration.statistics.file import load_statistic, merge_statistics, save_statistic
+from monai_coat.calibration.summary import printed_cutoffs, summary_of
 
 __all__ = [
+    "GUARANTEES",
+    "RISKS",
     "BinnedStatistic",
     "BracketStatistic",
+    "Brackets",
     "CalibrationResult",
-    "ConformalRisk",
+    "CollectedStatistic",
     "CoverageStatistic",
     "DriftWatch",
-    "FalseAlarmStatistic",
-    "Shard",
+    "ExpectedRisk",
+    "FalseNegativeRate",
+    "FalsePositiveRatio",
+    "FalsePositiveStatistic",
+    "Guarantee",
+    "MapStatistic",
+    "MeanGuarantee",
+    "PipelineIdentity",
+    "Risk",
+    "Statistic",
+    "WorstClassFalseNegativeRate",
+    "WorstClassStatistic",
+    "as_guarantee",
     "calibrate",
-    "calibrate_binned",
-    "calibrate_bracket",
-    "calibrate_false_alarm",
     "calibrate_maps",
-    "calibrate_risk",
-    "calibrate_worst_class",
     "check_calibration_fits",
-    "exact_thresholds",
-    "fingerprint",
-    "fit_linear_thresholds",
     "gather_objects",
     "gather_statistic",
-    "linear_threshold_risk",
+    "identity_of",
     "load_calibration",
     "load_statistic",
     "merge_statistics",
+    "printed_cutoffs",
+    "risk_bound",
+    "risk_named",
     "save_calibration",
     "save_statistic",
-    "statistic_of_risk",
+    "share_of_level",
+    "summary_of",
 ]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, fields
@@ -13,21 +14,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_coat.calibration.result import CalibrationResult, ConformalRisk
+from monai_coat.calibration.guarantees import GUARANTEES
+from monai_coat.calibration.identity import PipelineIdentity
+from monai_coat.calibration.result import CalibrationResult
+from monai_coat.calibration.risks import RISKS
+from monai_coat.files import read_json, write_json
 from monai_coat.functional import exact_level
 
 __all__ = ["check_calibration_fits", "load_calibration", "save_calibration"]
 
 FORMAT = "monai_coat calibration"
-VERSION = 1
-
-_LARGEST = float(np.finfo(np.float32).max)
+VERSION = 2
 
 
 def save_calibration(result: CalibrationResult, path: str | os.PathLike[str]) -> None:
     """Write a calibration to a JSON file; missing folders are made.
 
     The file is written beside its place and renamed: an interrupted run leaves the old file or none, never half a one.
+    It ends with a checksum, so that a file that was edited by hand is noticed.
 
     Args:
         result: what :func:`~monai_coat.calibration.calibrate` returned.
@@ -40,17 +44,10 @@ def save_calibration(result: CalibrationResult, path: str | os.PathLike[str]) ->
         >>> load_calibration(path) == result
         True
     """
-    path = Path(path)
     versions = {"torch": torch.__version__, "numpy": np.__version__}
-    content = {"format": FORMAT, "version": VERSION, **asdict(result), "versions": versions}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not mkstemp, whose files nobody else may read: others will predict with this calibration.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    values = {**asdict(result), "identity": result.identity.to_json()}
+    content = {"format": FORMAT, "version": VERSION, **values, "versions": versions}
+    write_json(Path(path), {**content, "checksum": _checksum(content)})
 
 
 def load_calibration(path: str | os.PathLike[str]) -> CalibrationResult:
@@ -64,55 +61,55 @@ def load_calibration(path: str | os.PathLike[str]) -> CalibrationResult:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is not a calibration, is of a newer version, or has entries missing or impossible.
+        ValueError: if the file is not a calibration, is of another version, was edited, has entries missing or
+            impossible, or says something else in words than in numbers.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"path must name a calibration file, got {path}; run the calibration first.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"path must name a JSON file, got {path}, which is none ({error}); calibrate again.") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    content = read_json(Path(path), "a calibration", "run the calibration first")
+    if content.get("format") != FORMAT:
         raise ValueError(f"path must name a {FORMAT!r} file, got {path}, which is something else.")
     if content.get("version") != VERSION:
         raise ValueError(
             f"{path} has version {content.get('version')!r}, this release reads {VERSION}; calibrate again or upgrade."
         )
     try:
-        return _checked(content)
+        result = _result(content)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}); calibrate again.") from None
+    if content.pop("checksum", None) != _checksum(content):
+        raise ValueError(f"{path} was changed after it was written (its checksum is another); calibrate again.")
+    return result
 
 
-def _checked(content: dict[str, Any]) -> CalibrationResult:
-    """The result in ``content`` if every entry is there, of its kind and possible."""
-    known = {field.name for field in fields(CalibrationResult)}
-    lists = {name: tuple(content[name]) for name in ("cutoff", "n", "n_empty", "risk")}
-    result = CalibrationResult(**{name: lists.get(name, content[name]) for name in known})
-    exact_level(result.alpha)
-    if len({len(entry) for entry in lists.values()}) != 1 or not result.cutoff:
-        raise ValueError("cutoff, n, n_empty and risk must have one entry per class")
-    if not all(isinstance(c, float) and abs(c) <= _LARGEST and c == float(np.float32(c)) for c in result.cutoff):
-        raise ValueError(f"cutoff must hold finite float32 numbers, got {result.cutoff}")
-    if not all(isinstance(n, int) and n > 0 for n in result.n) or not all(0 <= r <= 1 for r in result.risk):
-        raise ValueError(f"n must be positive and risk in [0, 1], got {result.n} and {result.risk}")
-    if not all(isinstance(text, str) for text in (result.guarantee, result.method, result.network)):
-        raise ValueError("guarantee, method and network must be text")
-    ConformalRisk(result.controls)
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _result(content: dict[str, Any]) -> CalibrationResult:
+    """The result in ``content`` if every entry is there, of its kind and possible, and words and numbers agree."""
+    values = {field.name: content[field.name] for field in fields(CalibrationResult)}
+    for name in ("cutoff", "n", "n_empty", "risk"):
+        values[name] = tuple(values[name])
+    result = CalibrationResult(**{**values, "identity": PipelineIdentity.from_json(values["identity"])})
+    if result.controls.partition("(")[0] not in RISKS or result.kind not in GUARANTEES:
+        raise ValueError(f"controls and kind must be known, got {result.controls!r} and {result.kind!r}")
     return result
 
 
 def check_calibration_fits(
-    result: CalibrationResult, *, alpha: float | None = None, classes: int | None = None, network: str | None = None
+    result: CalibrationResult,
+    *,
+    alpha: float | None = None,
+    classes: int | None = None,
+    identity: PipelineIdentity | None = None,
 ) -> None:
-    """Refuse a calibration that was made for another level, another number of classes or another network.
+    """Refuse a calibration that was made for another level, another number of classes or another pipeline.
 
     Args:
         result: the calibration.
         alpha: level that is wanted, or None to take any.
         classes: number of score channels, or None to take any.
-        network: fingerprint of the network at hand, or None to take any; a calibration without one is taken too.
+        identity: network and pipeline at hand, or None to take any. Of a pipeline, parts that only one of the two names
+            are not compared.
 
     Raises:
         ValueError: naming what does not fit.
@@ -130,8 +127,13 @@ def check_calibration_fits(
         raise ValueError(
             f"calibration is for {len(result.cutoff)} classes, the scores have {classes}; calibrate again."
         )
-    if network and result.network and network != result.network:
+    if identity is None:
+        return
+    if identity.network and not result.identity.network:
+        raise ValueError("calibration does not say which network it is of; calibrate this network again.")
+    differences = result.identity.differences(identity)
+    if differences:
         raise ValueError(
-            f"calibration is for network {result.network[:12]}, this is network {network[:12]}; "
-            "calibrate this network, or load the weights that were calibrated."
+            f"calibration is of another pipeline: {', '.join(differences)}; calibrate this one, or use the network, "
+            "preprocessing and inferer that were calibrated."
         )

@@ -1,30 +1,21 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What a calibration found: a frozen value with the cutoff and everything the promise rests on."""
+"""The result of a calibration: a frozen value with the cutoff and everything the promise rests on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
+import re
+from dataclasses import dataclass, field
 
-__all__ = ["CalibrationResult", "ConformalRisk"]
+import numpy as np
 
+from monai_coat.calibration.identity import PipelineIdentity
+from monai_coat.calibration.risks import RISKS
+from monai_coat.functional import exact_level
 
-class ConformalRisk(str, Enum):
-    """What is at most ``alpha`` on average over new images.
+__all__ = ["CalibrationResult"]
 
-    ``miss`` is the false negative rate of each class, see :func:`~monai_coat.calibration.calibrate`; ``worst_miss``
-    that of the worst class in the image, see :func:`~monai_coat.calibration.calibrate_worst_class`; ``false_alarm``
-    what the set holds beside the foreground, in sizes of the foreground, see
-    :func:`~monai_coat.calibration.calibrate_false_alarm`.
-    """
-
-    MISS = "miss"
-    WORST_MISS = "worst_miss"
-    FALSE_ALARM = "false_alarm"
-
-    def __str__(self) -> str:
-        return self.value
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -32,20 +23,27 @@ class CalibrationResult:
     """One cutoff per class and what is promised with it.
 
     The prediction set of a new image is ``{score >= cutoff}``. In the notation of COAT, whose scores are margins
-    ``p - threshold``, the cutoff is minus the shift of all thresholds.
+    ``p - threshold``, the cutoff is minus the shift of all thresholds; conformal risk control calls it lambda-hat.
+
+    A result that contradicts itself cannot be made: neither an impossible entry, nor words about another level or risk,
+    nor an expected risk that its own calibration images break.
 
     Attributes:
         cutoff: cutoff per class, in the unit of the scores; each is exactly a float32.
-        alpha: tolerated mean false negative rate, in (0, 1).
-        n: calibration images with foreground, per class.
+        alpha: tolerated level, in (0, 1).
+        n: calibration images that count, per class.
         n_empty: images left out because the class is absent from them, per class.
-        risk: mean risk of the n images at the cutoff, per class, usually the false negative rate; at most
+        risk: mean risk of the n images at the cutoff, per class; of an expected risk at most
             ``alpha - (1 - alpha) / n``.
         guarantee: the promise in words.
         method: name of the scorer that made the scores, such as "coat"; empty if not said.
-        network: fingerprint of the network that made the scores; empty if not said.
-        controls: the risk whose mean is at most alpha, one of :class:`~monai_coat.calibration.ConformalRisk`; ``risk``
-            is its mean on the n images.
+        identity: the network and pipeline that made the scores; empty if not said.
+        controls: key of the risk that ``risk`` is the mean of, see :class:`~monai_coat.calibration.Risk`.
+        kind: name of the guarantee, see :class:`~monai_coat.calibration.Guarantee`.
+
+    Raises:
+        TypeError: if an entry is of another type.
+        ValueError: if the entries contradict each other or themselves.
     """
 
     cutoff: tuple[float, ...]
@@ -55,10 +53,64 @@ class CalibrationResult:
     risk: tuple[float, ...]
     guarantee: str
     method: str = ""
-    network: str = ""
-    controls: str = ConformalRisk.MISS.value
+    identity: PipelineIdentity = field(default_factory=PipelineIdentity)
+    controls: str = "false_negative_rate"
+    kind: str = "expected_risk"
+
+    def __post_init__(self) -> None:
+        exact_level(self.alpha)
+        _check_entries(self)
+        _check_words(self)
+        if self.kind == "expected_risk":
+            _check_expected_risk(self)
 
     @property
     def shift(self) -> tuple[float, ...]:
         """COAT's t', minus the cutoff: subtracted from all thresholds of a margin scorer; positive = larger masks."""
         return tuple(-cutoff for cutoff in self.cutoff)
+
+
+def _check_entries(result: CalibrationResult) -> None:
+    """Each entry must be of its kind, and possible."""
+    lists = (result.cutoff, result.n, result.n_empty, result.risk)
+    if len({len(entry) for entry in lists}) != 1 or not result.cutoff:
+        raise ValueError("cutoff, n, n_empty and risk must have one entry per class")
+    if not all(isinstance(c, float) and abs(c) <= _LARGEST and c == float(np.float32(c)) for c in result.cutoff):
+        raise ValueError(f"cutoff must hold finite float32 numbers, got {result.cutoff}")
+    if not all(_is_count(n) and n > 0 for n in result.n) or not all(_is_count(n) for n in result.n_empty):
+        raise ValueError(f"n must hold positive whole numbers and n_empty no negative ones, got {lists[1:3]}")
+    if not all(isinstance(r, float | int) and 0 <= r <= 1 for r in result.risk):
+        raise ValueError(f"risk must be in [0, 1], got {result.risk}")
+    for name in ("guarantee", "method", "controls", "kind"):
+        if not isinstance(getattr(result, name), str):
+            raise TypeError(f"{name} must be text, got {type(getattr(result, name)).__name__}")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _check_words(result: CalibrationResult) -> None:
+    """The first level that the words name must be the level, and the risk the one that is controlled."""
+    said = re.search(r"<= (\S+?)(?=[,;]?(\s|$))", result.guarantee)
+    if said and said[1] != str(float(result.alpha)):
+        raise ValueError(f"guarantee must be about alpha={float(result.alpha)}, got {result.guarantee!r}")
+    risk = RISKS.get(result.controls.partition("(")[0])
+    if risk and result.guarantee:
+        formula, words = result.guarantee.partition("<=")[0], risk().words
+        # The words of one risk may contain those of another: the longest are the ones that are said.
+        named = max((other().words for other in RISKS.values() if other().words in formula), key=len, default="")
+        if named != words:
+            raise ValueError(f"guarantee must be about {words}, got {result.guarantee!r}")
+
+
+def _check_expected_risk(result: CalibrationResult) -> None:
+    """``risk * n + 1 <= alpha * (n + 1)``, but for the rounding of the mean."""
+    level = exact_level(result.alpha)
+    for n, risk in zip(result.n, result.risk, strict=True):
+        budget = level * (n + 1) - 1
+        if risk * n > float(budget) + 1e-12 * n:
+            raise ValueError(
+                f"risk must be at most alpha - (1 - alpha) / n, {float(budget / n):.6g} with alpha={float(level)} and "
+                f"n = {n}, got {risk:.6g}: these images do not support the promise"
+            )

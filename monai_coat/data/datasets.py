@@ -14,11 +14,11 @@ from typing import Any
 import nibabel
 from monai.utils.module import optional_import
 
-from monai_coat.data._json import read_json
+from monai_coat.files import read_json
+from monai_coat.files.names import SUFFIXES, stem_of, suffix_of
 
-__all__ = ["check_readable", "data_directory", "folder_datalist", "load_datalist"]
+__all__ = ["check_readable", "data_directory", "files_by_stem", "folder_datalist", "load_datalist"]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
 VARIABLE = "COAT_DATA_DIR"
 
 pil_image, _ = optional_import("PIL.Image")
@@ -175,16 +175,16 @@ def _spatial_size(path: Path, key: str) -> tuple[int, ...]:
 def _check_whole(path: Path, size: int) -> None:
     """Raise if a NIfTI file has fewer bytes than its header says; of a compressed one the last four say how many."""
     if path.suffix != ".gz":
-        found = path.stat().st_size
+        present = path.stat().st_size
     else:
         with path.open("rb") as file:
             file.seek(-4, os.SEEK_END)
-            found = int.from_bytes(file.read(), "little")
-        if found != size % 2**32:  # cut short, or of several pieces: only reading tells
+            present = int.from_bytes(file.read(), "little")
+        if present != size % 2**32:  # cut short, or of several pieces: only reading tells
             with gzip.open(path) as file:
-                found = sum(len(part) for part in iter(lambda: file.read(2**20), b""))
-    if found < size % 2**32:
-        raise EOFError(f"it ends after {found} of {size} bytes")
+                present = sum(len(part) for part in iter(lambda: file.read(2**20), b""))
+    if present < size % 2**32:
+        raise EOFError(f"it ends after {present} of {size} bytes")
 
 
 def _sample(folder: Path, record: Mapping[str, Any], model: str | None) -> dict[str, Any]:
@@ -227,10 +227,9 @@ def files_by_stem(folder: str | os.PathLike[str], name: str) -> dict[str, Path]:
         raise FileNotFoundError(f"{name} must be a folder, got {path}, which does not exist; correct the path.")
     files: dict[str, Path] = {}
     for file in sorted(path.iterdir()):
-        suffix = max((s for s in SUFFIXES if file.name.lower().endswith(s)), key=len, default=None)
-        if suffix is None or file.name.startswith(".") or not file.is_file():
+        if not suffix_of(file) or file.name.startswith(".") or not file.is_file():
             continue
-        stem = file.name[: -len(suffix)]
+        stem = stem_of(file)
         if stem in files:
             raise ValueError(
                 f"{name} must have one file per name, got {files[stem].name} and {file.name} in {path}; "

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Allotting whole groups (video, patient, near-repeats) to parts, so that none of them straddles two parts."""
+"""The division of samples by whole groups (video, patient, near repeats), none of which straddles two parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["split_by_group"]
+__all__ = ["allot", "generator", "group_of", "shares", "sorted_samples", "split_by_group"]
 
 
 def split_by_group(

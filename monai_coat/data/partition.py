@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from monai.utils.enums import StrEnum
 
-from monai_coat.data._json import read_json, write_json
 from monai_coat.data.groups import allot, generator, group_of, shares, sorted_samples
+from monai_coat.files.json import read_json, write_json
 
 __all__ = ["Partition", "PartitionBy", "partition"]
 

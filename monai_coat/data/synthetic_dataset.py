@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from monai.utils.module import optional_import
 
-from monai_coat.data._json import write_json
 from monai_coat.data.synthetic import synthetic_images
+from monai_coat.files.json import write_json
 
 __all__ = ["write_synthetic_dataset"]
 

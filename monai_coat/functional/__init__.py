@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from monai_coat.functional.coverage import coverage_gap, true_positive_rate
+from monai_coat.functional.coverage import coverage_gap, false_negative_rate, true_positive_rate
 from monai_coat.functional.difficulty import uncertain_share
 from monai_coat.functional.expected_gap import (
     GapPrices,
@@ -14,11 +14,12 @@ from monai_coat.functional.expected_gap import (
     precision_curves,
     precision_of_one_threshold,
 )
-from monai_coat.functional.false_alarm import highest_background
+from monai_coat.functional.false_positives import false_positive_ratio, highest_background
 from monai_coat.functional.foreground import foreground_scores
 from monai_coat.functional.levels import allowed_misses, exact_level, images_needed, target_coverage
+from monai_coat.functional.measures import measures_of_test_set
 from monai_coat.functional.scores import expected_coverage_scores, logit_scores
-from monai_coat.functional.set_size import precision, set_fraction, stretch
+from monai_coat.functional.set_size import precision, precision_of_counts, relative_set_size, set_fraction
 from monai_coat.functional.sketches import foreground_sketch
 from monai_coat.functional.soft_coverage import soft_true_positive_rate
 from monai_coat.functional.thresholds import ideal_threshold
@@ -30,6 +31,8 @@ __all__ = [
     "coverage_gap",
     "exact_level",
     "expected_coverage_scores",
+    "false_negative_rate",
+    "false_positive_ratio",
     "foreground_scores",
     "foreground_sketch",
     "gap_prices",
@@ -38,12 +41,14 @@ __all__ = [
     "images_needed",
     "least_expected_gap",
     "logit_scores",
+    "measures_of_test_set",
     "precision",
     "precision_curves",
+    "precision_of_counts",
     "precision_of_one_threshold",
+    "relative_set_size",
     "set_fraction",
     "soft_true_positive_rate",
-    "stretch",
     "target_coverage",
     "true_positive_rate",
     "uncertain_share",

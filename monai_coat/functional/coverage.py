@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from monai_coat.functional.foreground import foreground_scores
 from monai_coat.functional.levels import target_coverage
 
-__all__ = ["coverage_gap", "true_positive_rate"]
+__all__ = ["coverage_gap", "false_negative_rate", "true_positive_rate"]
 
 
 def true_positive_rate(scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor:
@@ -38,9 +39,33 @@ def true_positive_rate(scores: Tensor, labels: Tensor, cutoff: float | Tensor) -
         >>> true_positive_rate(torch.tensor([[[0.2, 0.7, 0.9]]]), torch.tensor([[[0, 1, 1]]]), 0.8)
         tensor([[0.5000]], dtype=torch.float64)
     """
+    return _rates(scores, labels, cutoff, torch.ge)
+
+
+def false_negative_rate(scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor:
+    r"""The share of each image's foreground with a score below the cutoff: what the prediction set misses.
+
+    .. math:: \mathrm{FNR} = \frac{|\{j \in Y : s_j < c\}|}{|Y|} = 1 - \mathrm{TPR}
+
+    Arguments and errors as for :func:`true_positive_rate`.
+
+    Returns:
+        Rates ``(B, C)`` in float64, each the quotient of two counts; NaN where an image has no foreground.
+
+    Example:
+        >>> false_negative_rate(torch.tensor([[[0.2, 0.7, 0.9]]]), torch.tensor([[[0, 1, 1]]]), 0.8)
+        tensor([[0.5000]], dtype=torch.float64)
+    """
+    return _rates(scores, labels, cutoff, torch.lt)
+
+
+def _rates(
+    scores: Tensor, labels: Tensor, cutoff: float | Tensor, comparison: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Share of each image's foreground whose score compares so with the cutoff."""
     values, shape = foreground_scores(scores, labels)
     cutoffs = torch.as_tensor(cutoff, dtype=values[0].dtype, device=scores.device).expand(shape).reshape(-1)
-    rates = [_share(v.detach() >= c) for v, c in zip(values, cutoffs, strict=True)]
+    rates = [_share(comparison(v.detach(), c)) for v, c in zip(values, cutoffs, strict=True)]
     return torch.tensor(rates, dtype=torch.float64, device=scores.device).reshape(shape)
 
 

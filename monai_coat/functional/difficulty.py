@@ -1,13 +1,13 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""How hard an image looks from its probability map alone."""
+"""The difficulty of an image, seen from its probability map alone."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from monai_coat.functional._checks import check_scores
+from monai_coat.functional.checks import check_scores
 from monai_coat.functional.foreground import plain
 
 __all__ = ["uncertain_share"]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from monai_coat.functional.foreground import foreground_scores
 from monai_coat.functional.levels import target_coverage
+from monai_coat.functional.set_size import precision_of_counts
 
 __all__ = [
     "GapPrices",
@@ -72,10 +73,10 @@ def precision_curves(probs: Tensor, labels: Tensor, thresholds: Tensor) -> Tenso
     values, shape = foreground_scores(probs, labels)
     every = probs.reshape(len(values), -1).sort(-1).values
     rows = []
-    for foreground, each in zip(values, every, strict=True):
+    for foreground, scores in zip(values, every, strict=True):
         hits = foreground.numel() - torch.searchsorted(foreground.sort().values, thresholds)
-        inside = each.numel() - torch.searchsorted(each, thresholds)
-        rows.append(torch.where(inside > 0, hits / inside.clamp(min=1), 1.0))
+        inside = scores.numel() - torch.searchsorted(scores, thresholds)
+        rows.append(precision_of_counts(hits, inside))
     return torch.stack(rows).reshape(*shape, -1)
 
 

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The scores of foreground pixels: all that coverage, calibration and the losses ever look at."""
+"""The scores of foreground pixels, which are all that coverage, calibration and the losses look at."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from monai_coat.functional._checks import check_finite, check_forms, check_labels
+from monai_coat.functional.checks import check_finite, check_forms, check_labels
 
-__all__ = ["foreground_scores"]
+__all__ = ["Foreground", "at_least_float32", "foreground_scores", "plain", "spread"]
 
 _BLOCK = 2**18  # pixels whose scores, labels and mask stay in the cache from one look to the next
 

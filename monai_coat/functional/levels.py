@@ -1,13 +1,13 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The level alpha, read exactly: what it tolerates, what it targets, what it needs."""
+"""The level alpha, read exactly: the misses it tolerates, the coverage it targets, the images it needs."""
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
 
-from monai_coat.functional._checks import check_alpha
+from monai_coat.functional.checks import check_alpha
 
 __all__ = ["allowed_misses", "exact_level", "images_needed", "target_coverage"]
 

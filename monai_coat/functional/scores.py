@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Score maps made of a probability map alone: other rulers along which the same order of pixels is cut."""
+"""Scores that rank the pixels of a probability map in the same order on another scale: log odds, expected coverage."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from monai_coat.functional._checks import check_forms, check_temperature
+from monai_coat.functional.checks import check_forms, check_temperature
 from monai_coat.functional.foreground import Foreground, at_least_float32, plain, spread
 
 __all__ = ["soft_true_positive_rate"]

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The ideal threshold of an image: an order statistic of its foreground, never a search."""
+"""The ideal threshold of an image, an order statistic of its foreground scores."""
 
 from __future__ import annotations
 

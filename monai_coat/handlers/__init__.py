@@ -9,7 +9,7 @@ from monai_coat.handlers.collect_statistic import CollectStatistic
 from monai_coat.handlers.conformal_calibration import ConformalCalibration
 from monai_coat.handlers.coverage import Coverage
 from monai_coat.handlers.coverage_gap import CoverageGap
-from monai_coat.handlers.image_records import ImageRecords, KeptMasks
+from monai_coat.handlers.image_records import ImageRecords, PackedMasks
 from monai_coat.handlers.loss_history import LossHistory, load_losses
 from monai_coat.handlers.progress_log import ProgressLog
 from monai_coat.handlers.set_size import SetSize
@@ -20,8 +20,8 @@ __all__ = [
     "Coverage",
     "CoverageGap",
     "ImageRecords",
-    "KeptMasks",
     "LossHistory",
+    "PackedMasks",
     "ProgressLog",
     "ResumeCheckpoint",
     "SetSize",

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Scores and labels of an engine's output, whatever form they have."""
+"""Pairs of scores and labels out of an engine's output, in any of its forms."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Checkpoints that a killed run goes on from."""
+"""Checkpoints from which a killed run resumes."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class ResumeCheckpoint:
 
     def latest(self) -> Path | None:
         """The newest checkpoint, or None."""
-        found = {int(path.stem.rpartition("=")[2]): path for path in self.save_dir.glob("checkpoint_epoch=*.pt")}
-        return found[max(found)] if found else None
+        epochs = {int(path.stem.rpartition("=")[2]): path for path in self.save_dir.glob("checkpoint_epoch=*.pt")}
+        return epochs[max(epochs)] if epochs else None
 
     def attach(self, engine: Engine) -> None:
         """Save after epochs of this engine, and load what there is when it starts."""

@@ -1,12 +1,12 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What calibration needs of a shard, as a file: for shards that are too small alone, or must not be joined."""
+"""Collection of a statistic into a file: for sites that are too small alone, or whose images must not be joined."""
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch.distributed as dist
@@ -15,10 +15,10 @@ from torch import nn
 
 from monai_coat.calibration import (
     BinnedStatistic,
-    CoverageStatistic,
-    Shard,
-    fingerprint,
+    CollectedStatistic,
+    Statistic,
     gather_statistic,
+    identity_of,
     save_statistic,
 )
 from monai_coat.handlers._pairs import batches
@@ -30,7 +30,7 @@ __all__ = ["CollectStatistic"]
 class CollectStatistic:
     """Collect scores and labels while an engine runs, and write their statistic when its epoch is over.
 
-    The files of several shards are merged and calibrated by ``python -m monai_coat merge``, or by
+    The files of several sites are merged and calibrated by ``python -m monai_coat merge``, or by
     :func:`~monai_coat.calibration.merge_statistics`. Workers of a process group write one file together.
 
     Args:
@@ -39,11 +39,12 @@ class CollectStatistic:
             :class:`~monai_coat.calibration.BinnedStatistic` for margins and probabilities, which holds sums over images
             alone and may be given away. A :class:`~monai_coat.calibration.CoverageStatistic` is exact, and holds
             foreground scores.
-        network: network that made the scores; its fingerprint keeps files of different networks apart.
+        network: network that made the scores; its identity keeps files of different networks apart.
         method: name of the scorer.
         output_transform: takes ``(scores, labels)`` out of the engine's output, see
             :class:`~monai_coat.handlers.ConformalCalibration`.
         smallest: fewest images of a class in a file of sums.
+        pipeline: what stands around the network, see :class:`~monai_coat.handlers.ConformalCalibration`.
 
     Raises:
         TypeError: if ``network`` is not an :class:`~monai_coat.networks.AdaptiveSegmenter`.
@@ -61,19 +62,20 @@ class CollectStatistic:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        statistic: BinnedStatistic | CoverageStatistic | None = None,
+        statistic: Statistic | None = None,
         network: nn.Module | None = None,
         method: str = "",
         output_transform: Callable[[Any], Any] = lambda output: output,
         smallest: int = 10,
+        pipeline: Mapping[str, object] | None = None,
     ) -> None:
         self.empty = BinnedStatistic() if statistic is None else statistic
         if self.empty.n:
             raise ValueError(f"statistic must be empty, got one of {self.empty.n} images; make a new one.")
-        self.path, self.method, self.smallest = path, method, smallest
+        self.path, self.method, self.smallest, self.pipeline = path, method, smallest, pipeline
         self.network = unwrap_adaptive_segmenter(network) if network is not None else None
         self.output_transform = output_transform
-        self.statistic = copy.deepcopy(self.empty)
+        self.collected = CollectedStatistic(copy.deepcopy(self.empty), method=method)
 
     def attach(self, engine: Engine) -> None:
         """Listen to an engine."""
@@ -83,17 +85,17 @@ class CollectStatistic:
 
     def started(self, engine: Engine) -> None:
         """Begin anew."""
-        self.statistic = copy.deepcopy(self.empty)
+        identity = identity_of(self.network, self.pipeline)
+        self.collected = CollectedStatistic(copy.deepcopy(self.empty), identity, self.method)
 
     def iteration_completed(self, engine: Engine) -> None:
         """Take in the engine's output."""
         for scores, labels in batches(self.output_transform(engine.state.output)):
-            self.statistic.update(scores, labels)
+            self.collected.update(scores, labels)
 
     def epoch_completed(self, engine: Engine) -> None:
         """Write the file."""
-        gathered = gather_statistic(self.statistic)
-        network = fingerprint(self.network) if self.network is not None else ""
+        gathered = gather_statistic(self.collected)
         if not dist.is_initialized() or dist.get_rank() == 0:
-            save_statistic(Shard(gathered, network, self.method), self.path, self.smallest)
-        engine.state.statistic = gathered  # type: ignore[attr-defined]
+            save_statistic(gathered, self.path, self.smallest)
+        engine.state.statistic = gathered.statistic  # type: ignore[attr-defined]

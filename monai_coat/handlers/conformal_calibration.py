@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,15 +14,13 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from monai_coat.calibration import (
-    ConformalRisk,
-    calibrate_risk,
+    Guarantee,
+    as_guarantee,
     check_calibration_fits,
-    fingerprint,
     gather_statistic,
+    identity_of,
     save_calibration,
-    statistic_of_risk,
 )
-from monai_coat.functional import exact_level
 from monai_coat.handlers._pairs import batches
 from monai_coat.networks import AdaptiveSegmenter, unwrap_adaptive_segmenter
 
@@ -37,20 +35,25 @@ class ConformalCalibration:
     shard is no matter; the first of them writes the artifact. If it fails, network and artifact stay as they were.
 
     Args:
-        alpha: tolerated mean false negative rate, in (0, 1).
-        network: network that made the scores, bare or wrapped for data parallelism; receives the calibration.
+        alpha: tolerated mean false negative rate, in (0, 1): short for
+            ``guarantee=ExpectedRisk(FalseNegativeRate(), alpha)``.
+        network: network that made the scores, bare or wrapped for data parallelism; receives the calibration, unless
+            that is of false positives: the network's buffers are for its prediction set.
         path: JSON artifact to write.
         method: name of the scorer, for the artifact.
-        risk: one of :class:`~monai_coat.calibration.ConformalRisk`. A calibration of false alarms goes to the artifact
-            alone: the network's buffers are for its prediction set.
         output_transform: takes ``(scores, labels)`` out of the engine's output: two batches ``(B, C, *spatial)`` or two
             lists of maps ``(C, *spatial)``, whose sizes may differ. For MONAI's engines
             ``monai.handlers.from_engine(["pred", "label"])``.
+        guarantee: what is promised, in place of ``alpha``.
+        pipeline: what stands around the network, by name, such as
+            ``{"preprocessing": transforms, "inferer": inferer}``, see :func:`~monai_coat.calibration.identity_of`. It
+            becomes part of the artifact, and with another one the calibration is refused.
 
     Raises:
-        TypeError: if ``network`` is not an :class:`~monai_coat.networks.AdaptiveSegmenter`.
-        ValueError: if ``alpha`` is no level, or ``risk`` is unknown; when the epoch is over, if there are too few
-            images for it, or scores of more or fewer classes than the network has.
+        TypeError: if ``network`` is not an :class:`~monai_coat.networks.AdaptiveSegmenter`, or not exactly one of
+            ``alpha`` and ``guarantee`` is given.
+        ValueError: if ``alpha`` is no level; when the epoch is over, if there are too few images for it, or scores of
+            more or fewer classes than the network has.
 
     Example:
         >>> import torch
@@ -63,18 +66,19 @@ class ConformalCalibration:
 
     def __init__(
         self,
-        alpha: float,
+        alpha: float | None = None,
         network: nn.Module | None = None,
         path: str | os.PathLike[str] | None = None,
         method: str = "",
-        risk: ConformalRisk | str = ConformalRisk.MISS,
         output_transform: Callable[[Any], Any] = lambda output: output,
+        guarantee: Guarantee | None = None,
+        pipeline: Mapping[str, object] | None = None,
     ) -> None:
-        exact_level(alpha)
-        self.alpha, self.path, self.method = float(alpha), path, method
+        self.guarantee = as_guarantee(guarantee, alpha)
+        self.path, self.method, self.pipeline = path, method, pipeline
         self.network: AdaptiveSegmenter | None = unwrap_adaptive_segmenter(network) if network is not None else None
-        self.risk, self.output_transform = risk, output_transform
-        self.statistic = statistic_of_risk(risk)
+        self.output_transform = output_transform
+        self.statistic = self.guarantee.statistic()
 
     def attach(self, engine: Engine) -> None:
         """Listen to an engine."""
@@ -84,7 +88,7 @@ class ConformalCalibration:
 
     def started(self, engine: Engine) -> None:
         """Begin anew."""
-        self.statistic = statistic_of_risk(self.risk)
+        self.statistic = self.guarantee.statistic()
 
     def iteration_completed(self, engine: Engine) -> None:
         """Take in the engine's output."""
@@ -93,13 +97,12 @@ class ConformalCalibration:
 
     def epoch_completed(self, engine: Engine) -> None:
         """Calibrate, and leave the result where it was asked for."""
-        result = calibrate_risk(gather_statistic(self.statistic), self.alpha, self.risk)
-        result = replace(result, method=self.method)
+        result = self.guarantee.calibrate(gather_statistic(self.statistic))
+        result = replace(result, method=self.method, identity=identity_of(self.network, self.pipeline))
         if self.network is not None:
             check_calibration_fits(result, classes=self.network.num_classes)
-            result = replace(result, network=fingerprint(self.network))
         if self.path is not None and (not dist.is_initialized() or dist.get_rank() == 0):
             save_calibration(result, self.path)
-        if self.network is not None and result.controls != ConformalRisk.FALSE_ALARM:
+        if self.network is not None and self.guarantee.risk.rises:
             self.network.set_calibration(result.cutoff, result.alpha, result.n)
         engine.state.calibration = result  # type: ignore[attr-defined]

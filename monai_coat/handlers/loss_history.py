@@ -17,6 +17,8 @@ from ignite.engine import Engine, Events
 from monai.utils import CommonKeys
 from torch import Tensor
 
+from monai_coat.files import replacing
+
 __all__ = ["LossHistory", "load_losses"]
 
 
@@ -63,13 +65,10 @@ class LossHistory:
             return
         # Epochs that were trained but not saved when a run was killed are trained again and written again.
         losses = [*load_losses(self.path)[: engine.state.epoch - 1], mean] if self.path.is_file() else [mean]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
+        with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["epoch", "loss"])
             writer.writerows(enumerate(losses, 1))
-        os.replace(temporary, self.path)
 
 
 def load_losses(path: str | os.PathLike[str]) -> list[float]:

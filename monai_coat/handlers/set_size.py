@@ -29,7 +29,7 @@ class SetSize(IgniteMetricHandler):
 
     def __init__(
         self,
-        quantity: SetSizeQuantity | str = SetSizeQuantity.STRETCH,
+        quantity: SetSizeQuantity | str = SetSizeQuantity.RELATIVE,
         cutoff: float | Sequence[float] = 0.5,
         include_background: bool = True,
         reduction: MetricReduction | str = MetricReduction.MEAN,

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Inferers."""
+"""Inferers: how a calibrated network is run on images, and loaded with its calibration."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""One threshold for the whole image, also when the segmenter sees it window by window."""
+"""An inferer that runs the segmenter window by window if need be, and the scorer on the whole image."""
 
 from __future__ import annotations
 
@@ -56,7 +56,13 @@ class AdaptiveInferer(Inferer):
             scores: Tensor = network.scorer(image, maps).to(probs.device)
             if self.append_probs:
                 scores = torch.cat([scores, probs], 1)
-        if isinstance(scores, MetaTensor) and bool(network.calibrated) and hasattr(network.scorer, "shifted"):
-            # A dictionary of its own: a batch shares the images' with everything made from them.
-            scores.meta = {**scores.meta, "calibrated_threshold": network.thresholds(image, maps)}
+        if isinstance(scores, MetaTensor) and bool(network.calibrated):
+            thresholds = network.thresholds_or_none(image, maps)
+            if thresholds is not None:
+                # A dictionary of its own: a batch shares the images' with everything made from them.
+                scores.meta = {**scores.meta, "calibrated_threshold": thresholds}
         return scores
+
+    def identity_settings(self) -> dict[str, object]:
+        """What the scores depend on: the segmenter's inferer."""
+        return {"inferer": self.inferer}

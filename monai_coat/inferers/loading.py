@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Networks with their calibration, from a folder, checked against each other."""
+"""Loading of calibrated networks: weights and calibration from a folder, checked against each other."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from monai_coat.calibration import ConformalRisk, check_calibration_fits, fingerprint, load_calibration
+from monai_coat.calibration import check_calibration_fits, identity_of, load_calibration, risk_named
 from monai_coat.networks import AdaptiveSegmenter, load_weights
 
 __all__ = ["load_calibrated"]
 
 
 def load_calibrated(
-    networks: Mapping[str, AdaptiveSegmenter], folder: str | os.PathLike[str], alpha: float
+    networks: Mapping[str, AdaptiveSegmenter],
+    folder: str | os.PathLike[str],
+    alpha: float,
+    pipeline: Mapping[str, object] | None = None,
 ) -> dict[str, AdaptiveSegmenter]:
     """Load the calibrated weights of one network or of several that share a segmenter.
 
@@ -23,6 +26,8 @@ def load_calibrated(
         networks: networks by method; ``model_<method>.pt`` and ``calibration_<method>.json`` are read.
         folder: where these files are.
         alpha: level that the calibration must be for.
+        pipeline: what stands around the networks, by name, see :func:`~monai_coat.calibration.identity_of`; all that
+            the calibration names must be given, and be what it was made with.
 
     Returns:
         The networks, with weights and calibration.
@@ -30,20 +35,42 @@ def load_calibrated(
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: if a calibration is for another level, or does not belong to the weights beside it; also if one of
-            several networks was calibrated with another segmenter than the rest. A network that does not fit is left
-            uncalibrated.
+            several networks was calibrated with another segmenter than the rest, or if a network was made with another
+            logit temperature than the weights hold. A network that does not fit is left uncalibrated.
     """
     folder = Path(folder)
     for method, network in networks.items():
-        load_weights(network, folder / f"model_{method}.pt").calibrated.fill_(False)  # until it is seen to fit
-    # Fingerprints are compared after all are loaded: a shared segmenter is the one of the file that came last.
+        _load(network, folder / f"model_{method}.pt")
+    # Identities are compared after all are loaded: a shared segmenter is the one of the file that came last.
     for method, network in networks.items():
-        result = load_calibration(folder / f"calibration_{method}.json")
-        check_calibration_fits(result, alpha=alpha, classes=network.num_classes, network=fingerprint(network))
-        if result.controls == ConformalRisk.FALSE_ALARM:
+        path = folder / f"calibration_{method}.json"
+        result = load_calibration(path)
+        if not risk_named(result.controls).rises:
             raise ValueError(
-                f"calibration_{method}.json must be of what is missed, got one of {result.controls!r}; calibrate the "
-                "prediction set, and keep false alarms in a file of their own."
+                f"{path.name} must be of what is missed, got one of {result.controls!r}; calibrate the prediction set, "
+                "and keep false positives in a file of their own."
             )
+        unnamed = sorted({*result.identity.pipeline} - {*(pipeline or {})})
+        if unnamed:
+            given = ", ".join(pipeline or {}) or "none"
+            raise ValueError(
+                f"pipeline must name {', '.join(unnamed)}, as {path.name} does, got {given}; give the objects that are "
+                "in use, so that they can be compared."
+            )
+        check_calibration_fits(
+            result, alpha=alpha, classes=network.num_classes, identity=identity_of(network, pipeline)
+        )
         network.set_calibration(result.cutoff, result.alpha, result.n)
     return dict(networks)
+
+
+def _load(network: AdaptiveSegmenter, path: Path) -> None:
+    """Load weights, uncalibrated until they are seen to fit; a setting that they would silently replace is refused."""
+    asked = float(network.logit_temperature)
+    load_weights(network, path).clear_calibration()
+    kept = float(network.logit_temperature)
+    if asked != kept:
+        raise ValueError(
+            f"logit_temperature must be {kept:g}, which {path.name} was saved with, got {asked:g}; make the network as "
+            "the one that was calibrated, or calibrate it again."
+        )

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What the losses on margin maps share: channels, images without foreground, reduction."""
+"""The base of losses on margin maps: channels, images without foreground, reduction."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from monai.utils import LossReduction
 from torch import Tensor
 
 from monai_coat.functional import soft_true_positive_rate, target_coverage
-from monai_coat.functional._checks import check_temperature
+from monai_coat.functional.checks import check_temperature
 from monai_coat.losses._margin_loss import MarginLoss
 
 __all__ = ["SoftTPRLoss"]

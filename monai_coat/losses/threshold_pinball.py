@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The convex loss whose derivative along the threshold is the false negative rate minus alpha."""
+"""The pinball loss of thresholds, whose derivative along the threshold is the false negative rate minus alpha."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ThresholdPinballLoss(MarginLoss):
         \qquad \frac{\partial L}{\partial \hat\tau} = \mathrm{FNR}(\hat\tau) - \alpha
 
     per image and channel, of margins :math:`s_j = g(p_j) - g(\hat\tau(X))`; the derivative is along
-    :math:`g(\hat\tau)`. It is the integral of the miss minus its target: convex in the threshold, with a gradient that
+    :math:`g(\hat\tau)`. It is the integral of FNR minus its target: convex in the threshold, with a gradient that
     nowhere dies away and no temperature. What it drives to zero is the mean of FNR minus alpha over images that the
     predictor cannot tell apart, where COAT's loss weighs their distances.
 

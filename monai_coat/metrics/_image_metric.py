@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What the metrics share: one number per image and class, kept, gathered over workers, then reduced."""
+"""The base of metrics: one number per image and class, kept, gathered over workers, then reduced."""
 
 from __future__ import annotations
 

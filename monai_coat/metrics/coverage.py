@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Coverage: the true positive rate of prediction sets, image by image."""
+"""Coverage as a metric: the true positive rate of prediction sets, image by image."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Coverage gap: how far each image's coverage is from its target."""
+"""The coverage gap as a metric: the distance of each image's coverage from its target."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from monai_coat.functional import uncertain_share
+from monai_coat.functional import precision_of_counts, uncertain_share
 
 __all__ = ["ImageRecord", "image_records"]
 
@@ -28,7 +28,7 @@ class ImageRecord:
         difficulty: label-free difficulty, larger is harder; NaN if unknown.
 
     Example:
-        >>> ImageRecord("a", 0.9, 120, 90, 100, 4096, 0.3).stretch
+        >>> ImageRecord("a", 0.9, 120, 90, 100, 4096, 0.3).relative_set_size
         1.2
     """
 
@@ -41,14 +41,14 @@ class ImageRecord:
     difficulty: float
 
     @property
-    def stretch(self) -> float:
+    def relative_set_size(self) -> float:
         """Set over foreground; NaN without foreground."""
         return self.set_size / self.foreground if self.foreground else math.nan
 
     @property
     def precision(self) -> float:
-        """Share of the set that is foreground; NaN for an empty set."""
-        return self.true_positives / self.set_size if self.set_size else math.nan
+        """Share of the set that is foreground; 1 of an empty set."""
+        return float(precision_of_counts(self.true_positives, self.set_size))
 
     @property
     def set_fraction(self) -> float:

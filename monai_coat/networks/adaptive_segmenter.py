@@ -8,8 +8,11 @@ import torch
 from monai.utils import StrEnum
 from torch import Tensor, nn
 
-from monai_coat.functional._checks import check_temperature
-from monai_coat.networks.scorers import ProbabilityScorer
+from monai_coat.calibration.identity import identity_of, tensors_of
+from monai_coat.calibration.settings import plain_settings
+from monai_coat.functional.checks import check_temperature
+from monai_coat.scorers.base import Scorer
+from monai_coat.scorers.probability import ProbabilityScorer
 
 __all__ = ["AdaptiveSegmenter", "ProbabilityActivation", "unwrap_adaptive_segmenter"]
 
@@ -27,7 +30,8 @@ class AdaptiveSegmenter(nn.Module):
 
     ``network(image)`` returns scores ``(B, C, *spatial)`` in float32. The forward pass runs outside autocast: an image
     has the same scores whatever precision is in force around the call. The segmenter is frozen and stays in evaluation
-    mode, also after ``network.train()``. The calibration lives in buffers, so it travels with the weights.
+    mode, also after ``network.train()``. The calibration lives in buffers, so it travels with the weights, and so does
+    the identity of what was calibrated: after more training, or a change of a setting, the network is uncalibrated.
 
     Args:
         segmenter: network that maps an image to logits ``(B, C, *spatial)``.
@@ -52,6 +56,9 @@ class AdaptiveSegmenter(nn.Module):
         >>> network.prediction_set(torch.rand(2, 3, 8, 8)).dtype
         torch.bool
     """
+
+    calibration_buffers = ("calibrated", "calibrated_cutoff", "calibrated_alpha", "calibrated_n", "calibrated_identity")
+    """Buffers that hold the calibration: they are no part of what is calibrated."""
 
     def __init__(
         self,
@@ -79,6 +86,8 @@ class AdaptiveSegmenter(nn.Module):
         self.calibrated_cutoff = nn.Buffer(torch.zeros(num_classes))
         self.calibrated_alpha = nn.Buffer(torch.tensor(0.0))
         self.calibrated_n = nn.Buffer(torch.zeros(num_classes, dtype=torch.int64))
+        self.calibrated_identity = nn.Buffer(torch.zeros(32, dtype=torch.uint8))
+        self._checked_state: tuple[object, ...] = ()
 
     def train(self, mode: bool = True) -> AdaptiveSegmenter:
         """Set the scorer's mode; the segmenter stays in evaluation mode, or its batch statistics would drift."""
@@ -118,7 +127,9 @@ class AdaptiveSegmenter(nn.Module):
 
     @torch.jit.unused
     def set_calibration(self, cutoff: tuple[float, ...], alpha: float, n: tuple[int, ...]) -> None:
-        """Store a calibration in the buffers.
+        """Store a calibration in the buffers, with the identity of the network as it is now.
+
+        The network is put in evaluation mode: what was calibrated is what it does there.
 
         Args:
             cutoff: cutoff per class.
@@ -133,24 +144,67 @@ class AdaptiveSegmenter(nn.Module):
                 f"cutoff and n must have one entry per class, {self.num_classes}, got {len(cutoff)} and {len(n)}; "
                 "the calibration is of another network."
             )
+        self.eval()
         self.calibrated_cutoff.copy_(torch.tensor(cutoff))
         self.calibrated_alpha.fill_(alpha)
         self.calibrated_n.copy_(torch.tensor(n))
+        self.calibrated_identity.copy_(_identity_bytes(self))
         self.calibrated.fill_(True)
+        self._checked_state = self._state()
+
+    @torch.jit.unused
+    def clear_calibration(self) -> None:
+        """Forget the calibration."""
+        self.calibrated.fill_(False)
+
+    @torch.jit.unused
+    def require_calibration(self) -> Tensor:
+        """The calibrated cutoff per class ``(C,)``.
+
+        Raises:
+            RuntimeError: if the network was never calibrated; if it is in training mode; or if it is not what was
+                calibrated: trained on, changed in a setting, or with weights of another network. It is uncalibrated
+                then.
+        """
+        if not bool(self.calibrated):
+            raise RuntimeError(
+                "network must be calibrated before it gives a prediction set or thresholds; "
+                "run the calibration, or load weights saved after it."
+            )
+        if self.scorer.training:  # dropout and batch statistics make other scores than those that were calibrated
+            raise RuntimeError(
+                "network must be in evaluation mode, as it was calibrated, got training mode; call network.eval()."
+            )
+        state = self._state()
+        if state != self._checked_state:  # looked at again, digest by digest, only if something was written to
+            if not torch.equal(self.calibrated_identity.cpu(), _identity_bytes(self)):
+                self.clear_calibration()
+                raise RuntimeError(
+                    "network must be the one that was calibrated, but its weights or settings have changed since; "
+                    "calibrate it again."
+                )
+            self._checked_state = state
+        return self.calibrated_cutoff
+
+    def _state(self) -> tuple[object, ...]:
+        """Something cheap that changes with every write to a weight and every setting of network and scorer."""
+        versions = [(id(tensor), _version(tensor)) for _, tensor in tensors_of(self)]
+        own = [plain_settings(module) for module in (self, *self.scorer.modules())]
+        return (*versions, repr(own))
 
     @torch.jit.unused
     def prediction_set(self, image: Tensor) -> Tensor:
         """The calibrated mask ``score >= cutoff``, bool ``(B, C, *spatial)``.
 
         Raises:
-            RuntimeError: if the network was never calibrated.
+            RuntimeError: if the network is not calibrated, see :meth:`require_calibration`.
         """
         return self.cut(self(image))
 
     @torch.jit.unused
     def cut(self, scores: Tensor) -> Tensor:
         """The calibrated mask of scores that this network made."""
-        cutoff = self._cutoff()
+        cutoff = self.require_calibration()
         return scores >= cutoff.reshape(1, -1, *[1] * (scores.dim() - 2))
 
     @torch.jit.unused
@@ -165,27 +219,36 @@ class AdaptiveSegmenter(nn.Module):
             probs: their probabilities if they are at hand, or None to run the segmenter.
 
         Raises:
-            RuntimeError: if the network was never calibrated.
+            RuntimeError: if the network is not calibrated, see :meth:`require_calibration`.
+            TypeError: if the scorer's sets are no cuts of the probability map.
         """
-        cutoff = self._cutoff()
         probs = self.probabilities(image) if probs is None else probs
-        with torch.autocast(image.device.type, enabled=False):
-            thresholds: Tensor = self.scorer.thresholds(image.float(), probs)  # type: ignore[operator]
-        if not hasattr(self.scorer, "shifted"):
+        thresholds = self.thresholds_or_none(image, probs)
+        if thresholds is None:
             raise TypeError(
                 f"scorer must cut the probability map, got {type(self.scorer).__name__}, whose sets have no threshold "
                 "in it; use prediction_set."
             )
-        shifted: Tensor = self.scorer.shifted(thresholds, cutoff)  # type: ignore[operator]
-        return shifted
+        return thresholds
 
-    def _cutoff(self) -> Tensor:
-        if not bool(self.calibrated):
-            raise RuntimeError(
-                "network must be calibrated before it gives a prediction set or thresholds; "
-                "run the calibration, or load weights saved after it."
-            )
-        return self.calibrated_cutoff
+    @torch.jit.unused
+    def thresholds_or_none(self, image: Tensor, probs: Tensor) -> Tensor | None:
+        """As :meth:`thresholds`, or None if the scorer's sets are no cuts of the probability map."""
+        cutoff = self.require_calibration()
+        if not isinstance(self.scorer, Scorer):  # any module that maps image and probabilities to scores will do
+            return None
+        with torch.autocast(image.device.type, enabled=False):
+            return self.scorer.calibrated_threshold(image.float(), probs, cutoff)
+
+
+def _identity_bytes(network: AdaptiveSegmenter) -> Tensor:
+    """The identity's digest as ``(32,)`` bytes on the CPU."""
+    return torch.frombuffer(bytearray.fromhex(identity_of(network).digest), dtype=torch.uint8)
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor was written to; tensors made in inference mode do not count."""
+    return -1 if tensor.is_inference() else tensor._version
 
 
 def unwrap_adaptive_segmenter(network: nn.Module) -> AdaptiveSegmenter:

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A calibrated network as a module that gives the mask: what an exported file should hold."""
+"""The module for export: a calibrated network whose output is the mask."""
 
 from __future__ import annotations
 
@@ -37,11 +37,7 @@ class CalibratedMask(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network: AdaptiveSegmenter = unwrap_adaptive_segmenter(network).eval()
-        if not bool(self.network.calibrated):
-            raise RuntimeError(
-                "network must be calibrated before its masks are exported; run the calibration, or load weights saved "
-                "after it."
-            )
+        self.network.require_calibration()
         self.eval()
 
     def forward(self, image: Tensor) -> Tensor:

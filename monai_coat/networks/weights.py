@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-__all__ = ["load_weights", "save_weights"]
+from monai_coat.files import replacing
+
+__all__ = ["load_weights", "save_weights", "save_whole"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -30,15 +32,8 @@ def save_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
 
 def save_whole(content: Any, path: str | os.PathLike[str]) -> None:
     """``torch.save`` that leaves the old file, or the new one, and never half a one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not mkstemp, whose files nobody else may read: others will predict with these weights.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         torch.save(content, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_weights(network: Network, path: str | os.PathLike[str]) -> Network:
@@ -56,11 +51,12 @@ def load_weights(network: Network, path: str | os.PathLike[str]) -> Network:
     except Exception as error:
         raise ValueError(f"path must name a file of weights, got {path}, which is none ({error}).") from None
     # Compared first: load_state_dict would complain only after it had loaded what fits.
-    mine, theirs = _shapes(network.state_dict()), _shapes(state)
-    odd = sorted({name for name, _ in mine.items() ^ theirs.items()})
-    if odd:
+    expected, given = _shapes(network.state_dict()), _shapes(state)
+    different = sorted({name for name, _ in expected.items() ^ given.items()})
+    if different:
         raise ValueError(
-            f"{path} holds weights of another network: {len(odd)} entries differ by name or shape, such as {odd[0]!r}."
+            f"{path} holds weights of another network: {len(different)} entries differ by name or shape, such as "
+            f"{different[0]!r}."
         )
     network.load_state_dict(state)
     return network

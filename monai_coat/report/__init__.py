@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+from monai_coat.report.certain import CertainSummary, load_certain, summarize_certain
 from monai_coat.report.compare import compare
 from monai_coat.report.compare_classes import compare_classes, orthogonal_panels
 from monai_coat.report.page import draw_page
 from monai_coat.report.panels import Panel, choose_panels
-from monai_coat.report.records import ImageRecord, load_records, save_records, trivial_records
+from monai_coat.report.records import ImageRecord, load_records, predict_all_records, save_records
 from monai_coat.report.table import MethodSummary, comparison_table, save_table, summarize, to_csv, to_markdown
 
 __all__ = [
+    "CertainSummary",
     "ImageRecord",
     "MethodSummary",
     "Panel",
@@ -20,12 +22,14 @@ __all__ = [
     "compare_classes",
     "comparison_table",
     "draw_page",
+    "load_certain",
     "load_records",
     "orthogonal_panels",
+    "predict_all_records",
     "save_records",
     "save_table",
     "summarize",
+    "summarize_certain",
     "to_csv",
     "to_markdown",
-    "trivial_records",
 ]

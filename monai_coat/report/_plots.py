@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The plots of the page: how coverage is spread, how it goes with difficulty, how training went."""
+"""The plots of the page: the spread of coverage, coverage against difficulty, training losses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Shares:
     @classmethod
     def of(cls, records: Mapping[str, Sequence[ImageRecord]], alpha: float, target: float) -> Shares:
         """Leave out images without foreground."""
-        return cls({method: with_foreground(each, method) for method, each in records.items()}, alpha, target)
+        return cls({method: with_foreground(of_method, method) for method, of_method in records.items()}, alpha, target)
 
 
 def bin_edges(target: float) -> Array:
@@ -63,8 +63,8 @@ def difficulties(records: Mapping[str, Sequence[ImageRecord]]) -> dict[tuple[str
     It is measured on probabilities; records made from other scores do not know it.
     """
     known: dict[tuple[str, int, int], float] = {}
-    for each in records.values():
-        for record in each:
+    for of_method in records.values():
+        for record in of_method:
             if math.isfinite(record.difficulty):
                 known.setdefault(identity(record), record.difficulty)
     return known
@@ -91,7 +91,7 @@ def strip_text(sheet: Sheet, strip: Box, name: str, numbers: str) -> None:
 def draw_histograms(sheet: Sheet, box: Box, shares: Shares, styles: Mapping[str, MethodStyle]) -> None:
     """One histogram per method, all on the same axes; a triangle marks the mean."""
     edges = bin_edges(shares.target)
-    counts = {m: np.histogram([r.coverage for r in each], edges)[0] for m, each in shares.records.items()}
+    counts = {m: np.histogram([r.coverage for r in of_method], edges)[0] for m, of_method in shares.records.items()}
     top = 1.08 * max(count.max() for count in counts.values())
     for (strip, axes), (method, count) in zip(small_plots(sheet, box, len(counts)), counts.items(), strict=True):
         row = summarize(method, shares.records[method], shares.alpha)
@@ -100,7 +100,7 @@ def draw_histograms(sheet: Sheet, box: Box, shares: Shares, styles: Mapping[str,
             strip,
             method,
             f"mean {row.marginal_coverage:.3f} · {row.share_below:.0%} below target · "
-            f"median stretch {row.stretch_median:.2f}",
+            f"median rel. size {row.relative_size_median:.2f}",
         )
         axes.bar(
             edges[:-1],
@@ -134,8 +134,8 @@ def draw_difficulty(sheet: Sheet, box: Box, shares: Shares, styles: Mapping[str,
         axes.set_xticks([])
         return
     lines = []
-    for method, each in shares.records.items():
-        pairs = [(known[identity(r)], r.coverage) for r in each if identity(r) in known]
+    for method, of_method in shares.records.items():
+        pairs = [(known[identity(r)], r.coverage) for r in of_method if identity(r) in known]
         lines.append((method, np.array(pairs)))
     edges = group_edges(lines[0][1][:, 0])
     for method, points in lines:
@@ -179,14 +179,14 @@ def draw_losses(
     sheet: Sheet, box: Box, losses: Mapping[str, Sequence[float]], styles: Mapping[str, MethodStyle]
 ) -> None:
     """Training loss per epoch, one small plot per method, because the losses of methods are not of one kind."""
-    longest = max(len(each) for each in losses.values())
-    for (strip, axes), (method, each) in zip(small_plots(sheet, box, len(losses)), losses.items(), strict=True):
-        epochs = np.arange(1, len(each) + 1)
-        marker = styles[method].marker if len(each) <= 30 else ""
-        axes.plot(epochs, each, color=styles[method].color, linewidth=2, marker=marker, markersize=4)
+    longest = max(len(values) for values in losses.values())
+    for (strip, axes), (method, values) in zip(small_plots(sheet, box, len(losses)), losses.items(), strict=True):
+        epochs = np.arange(1, len(values) + 1)
+        marker = styles[method].marker if len(values) <= 30 else ""
+        axes.plot(epochs, values, color=styles[method].color, linewidth=2, marker=marker, markersize=4)
         axes.set_xlim(0.5, longest + 0.5)
         axes.set_ylabel("loss", size=SMALL)
         axes.xaxis.set_major_locator(drawing("ticker", "MaxNLocator")(6, integer=True, min_n_ticks=1))
         axes.yaxis.set_major_locator(drawing("ticker", "MaxNLocator")(4))
-        strip_text(sheet, strip, method, f"first {each[0]:.4g} · last {each[-1]:.4g}")
+        strip_text(sheet, strip, method, f"first {values[0]:.4g} · last {values[-1]:.4g}")
     axes.set_xlabel("epoch (the loss of each method has its own scale)", size=PLAIN)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai.utils import optional_import
 
-from monai_coat.data._atomic import replacing
+from monai_coat.files.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,17 @@ from monai.engines import Evaluator
 from monai.transforms import LoadImage
 from numpy.typing import NDArray
 
-from monai_coat.handlers import KeptMasks, load_losses
+from monai_coat.calibration import CalibrationResult
+from monai_coat.files import replacing, stem_of
+from monai_coat.handlers import PackedMasks, load_losses
 from monai_coat.metrics import ImageRecord
 from monai_coat.networks import AdaptiveSegmenter
+from monai_coat.report.certain import (
+    CertainSummary,
+    certain_to_csv,
+    certain_to_markdown,
+    summarize_certain,
+)
 from monai_coat.report.page import draw_page
 from monai_coat.report.panels import Panel, choose_panels
 from monai_coat.report.records import save_records
@@ -28,6 +36,33 @@ from monai_coat.report.table import MethodSummary, comparison_table, save_table,
 __all__ = ["compare"]
 
 logger = logging.getLogger(__name__)
+
+Records = Mapping[str, Sequence[ImageRecord]]
+
+
+@dataclass
+class Evaluated:
+    """What an evaluator has found with each of several networks, by method.
+
+    Attributes:
+        records: records of images.
+        masks: masks of images by name.
+        certain: calibrations of what is certain, of the methods that have one.
+        ratios: false positive ratios of what is certain, by name of the image, one number per class.
+    """
+
+    records: dict[str, list[ImageRecord]] = field(default_factory=dict)
+    masks: dict[str, dict[str, PackedMasks]] = field(default_factory=dict)
+    certain: dict[str, CalibrationResult] = field(default_factory=dict)
+    ratios: dict[str, dict[str, tuple[float, ...]]] = field(default_factory=dict)
+
+    def certain_rows(self, index: int = 0) -> list[CertainSummary]:
+        """The summary of each method that has a calibration of what is certain, for one class."""
+        rows = (
+            summarize_certain(method, calibration.alpha, (of_image[index] for of_image in self.ratios[method].values()))
+            for method, calibration in self.certain.items()
+        )
+        return [row for row in rows if row is not None]
 
 
 def compare(
@@ -41,7 +76,8 @@ def compare(
     """Run one evaluator with each of several calibrated networks, and write what they cover and what it costs.
 
     Writes ``records_<method>.csv``, ``table.csv``, ``table.md`` and, for 2D images, ``page.png``, and logs the table.
-    With several workers all of them must call it; the first one writes.
+    If the handler was given calibrations of what is certain, the false positives in it are below the table, and in
+    ``certain.csv``. With several workers all of them must call it; the first one writes.
 
     Args:
         evaluator: MONAI evaluator over the test images, with the handler
@@ -56,11 +92,12 @@ def compare(
     Returns:
         One row per method and one for the predictor that takes everything; an empty list on workers but the first.
     """
-    records, masks = run_all(evaluator, networks)
+    evaluated = run_all(evaluator, networks)
+    records, masks = evaluated.records, evaluated.masks
     if not records:
         return []
     folder = Path(folder)
-    rows = write_comparison(records, alpha, folder, statement)
+    rows = write_comparison(records, alpha, folder, statement, evaluated.certain_rows())
     history = {method: load_losses(Path(losses) / f"{method}.csv") for method in networks} if losses else {}
     panels = _panels(records, masks, evaluator.data_loader.dataset.data)  # type: ignore[union-attr]
     draw_page(records, alpha, folder / "page.png", {k: v for k, v in history.items() if v}, panels)
@@ -68,35 +105,47 @@ def compare(
     return rows
 
 
-def run_all(
-    evaluator: Evaluator, networks: Mapping[str, AdaptiveSegmenter]
-) -> tuple[dict[str, list[ImageRecord]], dict[str, dict[str, KeptMasks]]]:
-    """Records and masks of each network, on the first worker; nothing on others."""
-    records: dict[str, list[ImageRecord]] = {}
-    masks: dict[str, dict[str, KeptMasks]] = {}
+def run_all(evaluator: Evaluator, networks: Mapping[str, AdaptiveSegmenter]) -> Evaluated:
+    """Run the evaluator with each network; workers but the first get an empty answer."""
+    evaluated = Evaluated()
     for method, network in networks.items():
-        evaluator.network = network  # type: ignore[attr-defined]
+        evaluator.network, evaluator.method = network, method  # type: ignore[attr-defined]
         logger.info("evaluating %s", method)
         evaluator.run()
-        records[method], masks[method] = evaluator.state.records, evaluator.state.masks
+        state: Any = evaluator.state
+        evaluated.records[method], evaluated.masks[method] = state.records, state.masks
+        if state.certain is not None:
+            evaluated.certain[method], evaluated.ratios[method] = state.certain, state.false_positive_ratios
     if dist.is_initialized() and dist.get_rank() > 0:
-        return {}, {}
-    return _with_difficulty_of_first(records), masks
+        return Evaluated()
+    evaluated.records = _with_difficulty_of_first(evaluated.records)
+    return evaluated
 
 
 def write_comparison(
-    records: Mapping[str, Sequence[ImageRecord]], alpha: float, folder: Path, statement: str
+    records: Records, alpha: float, folder: Path, statement: str, certain: Sequence[CertainSummary] = ()
 ) -> list[MethodSummary]:
     """Write and log what is not a picture."""
-    for method, each in records.items():
-        save_records(each, folder / f"records_{method}.csv")
+    for method, of_method in records.items():
+        save_records(of_method, folder / f"records_{method}.csv")
     rows = comparison_table(records, alpha)
-    save_table(rows, alpha, folder, statement)
-    logger.info("\n%s", to_markdown(rows, alpha, statement))
+    below = "\n\n".join(text for text in (certain_to_markdown(certain), statement) if text)
+    save_table(rows, alpha, folder, below)
+    _write_certain(certain, folder / "certain.csv")
+    logger.info("\n%s", to_markdown(rows, alpha, below))
     return rows
 
 
-def _with_difficulty_of_first(records: Mapping[str, Sequence[ImageRecord]]) -> dict[str, list[ImageRecord]]:
+def _write_certain(rows: Sequence[CertainSummary], path: Path) -> None:
+    """Write the file, or remove that of an earlier evaluation: what nothing is called certain in has none."""
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    with replacing(path) as temporary:
+        temporary.write_text(certain_to_csv(rows), encoding="utf-8")
+
+
+def _with_difficulty_of_first(records: Records) -> dict[str, list[ImageRecord]]:
     """Give every method's record of an image the difficulty that the first method saw."""
     difficulty = {record.name: record.difficulty for record in next(iter(records.values()))}
     return {
@@ -106,8 +155,8 @@ def _with_difficulty_of_first(records: Mapping[str, Sequence[ImageRecord]]) -> d
 
 
 def _panels(
-    records: Mapping[str, Sequence[ImageRecord]],
-    masks: Mapping[str, Mapping[str, KeptMasks]],
+    records: Records,
+    masks: Mapping[str, Mapping[str, PackedMasks]],
     samples: Sequence[Mapping[str, Any]],
 ) -> list[Panel]:
     """Tiles of the images worth a look, if masks were kept and images are flat and of one class."""
@@ -115,7 +164,7 @@ def _panels(
     if not kept or any(len(each.shape) != 3 or each.shape[0] != 1 for each in kept.values()):
         return []
     first, last = next(iter(records)), list(records)[-1]
-    images = {Path(sample["label"]).name.partition(".")[0]: sample["image"] for sample in samples}
+    images = {stem_of(sample["label"]): sample["image"] for sample in samples}
     coverage = {method: {r.name: r.coverage for r in each} for method, each in records.items()}
     panels = []
     for title, name in choose_panels(records, first, last):

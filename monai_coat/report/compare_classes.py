@@ -17,10 +17,11 @@ from monai.engines import Evaluator
 from monai.transforms import LoadImage
 from numpy.typing import NDArray
 
-from monai_coat.handlers import KeptMasks
+from monai_coat.files import stem_of
+from monai_coat.handlers import PackedMasks
 from monai_coat.metrics import ImageRecord
 from monai_coat.networks import AdaptiveSegmenter
-from monai_coat.report.compare import run_all, write_comparison
+from monai_coat.report.compare import Records, run_all, write_comparison
 from monai_coat.report.page import draw_page
 from monai_coat.report.panels import Panel, choose_panels
 from monai_coat.report.table import MethodSummary
@@ -28,8 +29,6 @@ from monai_coat.report.table import MethodSummary
 __all__ = ["compare_classes", "orthogonal_panels"]
 
 logger = logging.getLogger(__name__)
-
-Records = Mapping[str, Sequence[ImageRecord]]
 
 PLANES = ("first axis", "second axis", "third axis")
 VOLUMES = 4
@@ -46,9 +45,9 @@ def compare_classes(
 ) -> dict[str, list[MethodSummary]]:
     """:func:`~monai_coat.report.compare` for several classes: a table and a page for each, and for the worst of them.
 
-    Writes a folder per class with ``records_<method>.csv``, ``table.csv``, ``table.md`` and ``page.png``, the latter
-    with three orthogonal slices of some volumes; and ``worst_class``, where the coverage of an image is that of the
-    class that is covered least, and sizes are sums over classes.
+    Writes a folder per class with ``records_<method>.csv``, ``table.csv``, ``table.md``, ``page.png`` and perhaps
+    ``certain.csv``, the page with three orthogonal slices of some volumes; and ``worst_class``, where the coverage of
+    an image is that of the class that is covered least, and sizes are sums over classes.
 
     Args:
         evaluator: MONAI evaluator over the test images, with :class:`~monai_coat.handlers.ImageRecords` attached.
@@ -66,7 +65,8 @@ def compare_classes(
     """
     if len(class_names) < 2:
         raise ValueError(f"class_names must be at least two, got {len(class_names)}; use compare for one class.")
-    records, masks = run_all(evaluator, networks)
+    evaluated = run_all(evaluator, networks)
+    records, masks = evaluated.records, evaluated.masks
     if not records:
         return {}
     kept = next(iter(next(iter(masks.values())).values()), None)
@@ -74,11 +74,11 @@ def compare_classes(
         raise ValueError(f"class_names must be of {kept.shape[0]} classes, got {len(class_names)}; name each class.")
     rows = {}
     for index, name in enumerate(class_names):
-        own = {method: _of_class(each, index) for method, each in records.items()}
+        of_class = {method: _of_class(of_method, index) for method, of_method in records.items()}
         logger.info("class %s", name)
-        rows[name] = write_comparison(own, alpha, Path(folder) / name, statement)
-        panels = _panels(own, masks, index, evaluator.data_loader.dataset.data)  # type: ignore[union-attr]
-        draw_page(own, alpha, Path(folder) / name / "page.png", panels=panels)
+        rows[name] = write_comparison(of_class, alpha, Path(folder) / name, statement, evaluated.certain_rows(index))
+        panels = _panels(of_class, masks, index, evaluator.data_loader.dataset.data)  # type: ignore[union-attr]
+        draw_page(of_class, alpha, Path(folder) / name / "page.png", panels=panels)
     worst = {method: _worst(each) for method, each in records.items()}
     logger.info("worst class of each image")
     rows[WORST] = write_comparison(worst, alpha, Path(folder) / WORST, statement)
@@ -111,20 +111,20 @@ def _worst(records: Sequence[ImageRecord]) -> list[ImageRecord]:
 
 
 def _panels(
-    records: Records, masks: Mapping[str, Mapping[str, KeptMasks]], index: int, samples: Sequence[Mapping[str, Any]]
+    records: Records, masks: Mapping[str, Mapping[str, PackedMasks]], index: int, samples: Sequence[Mapping[str, Any]]
 ) -> list[Panel]:
     """Slices of the first volumes that are worth a look, if masks were kept and images are volumes."""
     kept = next(iter(masks.values()))
     if not kept or any(len(each.shape) != 4 for each in kept.values()):
         return []
     shown = {name: each for name, each in records.items() if name in (next(iter(records)), list(records)[-1])}
-    images = {Path(sample["label"]).name.partition(".")[0]: sample["image"] for sample in samples}
+    images = {stem_of(sample["label"]): sample["image"] for sample in samples}
     coverage = {method: {r.name: r.coverage for r in each} for method, each in shown.items()}
     panels: list[Panel] = []
     for title, name in choose_panels(shown, *([*shown] if len(shown) == 2 else [*shown] * 2))[:VOLUMES]:
         sets = {method: masks[method][name].unpack()[0][index] for method in shown}
-        own = {method: coverage[method][name] for method in shown}
-        panels += orthogonal_panels(title, _volume(images[name]), kept[name].unpack()[1][index], sets, own)
+        covered = {method: coverage[method][name] for method in shown}
+        panels += orthogonal_panels(title, _volume(images[name]), kept[name].unpack()[1][index], sets, covered)
     return panels
 
 

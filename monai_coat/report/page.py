@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""One page that shows what the promise costs and keeps: plots of all images, pictures of some."""
+"""The page of a report: plots of all test images, and pictures of some."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _draw_header(
     sheet.text(EDGE, EDGE - 0.1, f"Coverage of each image at alpha = {shares.alpha:g}", TITLE, weight="bold")
     explanation = (
         f"{n} image{'s' * (n != 1)} with foreground{left_out}. Coverage: share of the foreground that is in the "
-        "prediction set. Stretch: size of the set over that of the foreground."
+        "prediction set. Relative set size: over the size of the foreground."
     )
     sheet.text(EDGE, EDGE + 0.3, explanation, PLAIN, color=FAINT)
     for row, entries in enumerate(legend):

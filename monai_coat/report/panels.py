@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Pictures of single images: which to show, and how."""
+"""The pictures of single images: which to show, and how."""
 
 from __future__ import annotations
 
@@ -108,9 +108,9 @@ def choose_panels(
     methods = list(dict.fromkeys([reference, method]))
     reasons: dict[str, list[str]] = {}
     for rank_all in (_worst, _typical):
-        for each in methods:
-            for reason, name in rank_all(with_foreground(records[each], each)):
-                reasons.setdefault(name, []).append(f"{reason} under {each}")
+        for shown in methods:
+            for reason, name in rank_all(with_foreground(records[shown], shown)):
+                reasons.setdefault(name, []).append(f"{reason} under {shown}")
     return [(f"{', '.join(why)}: {name}", name) for name, why in reasons.items()]
 
 
@@ -162,16 +162,16 @@ def _write_numbers(sheet: Sheet, line: Box, panel: Panel, styles: Mapping[str, M
     """Coverage of each method, never without the size of its set; ``line`` is the first line."""
     foreground = int(panel.label.sum())
     right = line.left + line.width
-    for end, heading in ((right - NUMBER, "coverage"), (right, "stretch")):
+    for end, heading in ((right - NUMBER, "coverage"), (right, "rel. size")):
         sheet.text(end, line.top, heading, SMALL, color=FAINT, ha="right")
     for index, (method, mask) in enumerate(panel.masks.items(), 1):
         look, top = styles[method], line.top + index * LINE
-        stretch = int(mask.sum()) / foreground if foreground else math.nan
+        relative_size = int(mask.sum()) / foreground if foreground else math.nan
         sheet.swatch(line.left, top, SWATCH, SMALL, color=look.color, linestyle=look.dashes, linewidth=2.4)
         left = line.left + SWATCH + 0.1
         sheet.text(left, top, fit(method, right - 2 * NUMBER - left, SMALL), SMALL)
         sheet.text(right - NUMBER, top, _number(panel.coverages[method]), SMALL, ha="right")
-        sheet.text(right, top, _number(stretch), SMALL, ha="right")
+        sheet.text(right, top, _number(relative_size), SMALL, ha="right")
 
 
 def _number(value: float) -> str:

@@ -12,16 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from monai_coat.data._atomic import replacing
+from monai_coat.files.atomic import replacing
 from monai_coat.metrics import ImageRecord
 
-__all__ = ["ImageRecord", "load_records", "save_records", "trivial_records"]
+__all__ = ["ImageRecord", "load_records", "predict_all_records", "save_records"]
 
 COLUMNS = tuple(field.name for field in fields(ImageRecord))
 KINDS = {"name": str, "coverage": float, "difficulty": float}  # the others are counts of pixels
 
 
-def trivial_records(records: Iterable[ImageRecord]) -> list[ImageRecord]:
+def predict_all_records(records: Iterable[ImageRecord]) -> list[ImageRecord]:
     """Records of the predictor that takes every pixel of the same images.
 
     Its coverage is 1 on every image, so that its coverage gap is exactly alpha; what it costs shows in its set size.
@@ -33,7 +33,7 @@ def trivial_records(records: Iterable[ImageRecord]) -> list[ImageRecord]:
         One record for each, in the same order; coverage stays NaN without foreground.
 
     Example:
-        >>> trivial_records([ImageRecord("a", 0.5, 3, 2, 4, 16, 0.25)])[0].stretch
+        >>> predict_all_records([ImageRecord("a", 0.5, 3, 2, 4, 16, 0.25)])[0].relative_set_size
         4.0
     """
     return [
@@ -122,14 +122,14 @@ def check_same_images(records: Mapping[str, Sequence[ImageRecord]]) -> None:
     """Require the records of at least one method, and those of all methods to be of the same images."""
     if not records:
         raise ValueError("records must hold at least one method, got none; map the name of each to its records.")
-    counts = {method: Counter(map(identity, each)) for method, each in records.items()}
+    counts = {method: Counter(map(identity, of_method)) for method, of_method in records.items()}
     first = next(iter(records))
     for method, count in counts.items():
-        odd = [*(count - counts[first]), *(counts[first] - count)]
-        if odd:
+        different = [*(count - counts[first]), *(counts[first] - count)]
+        if different:
             raise ValueError(
-                f"records must be of the same images for every method, got {len(odd)} that differ between {first!r} "
-                f"and {method!r} by name, foreground or pixels, such as {odd[0][0]!r}; "
+                f"records must be of the same images for every method, got {len(different)} that differ between "
+                f"{first!r} and {method!r} by name, foreground or pixels, such as {different[0][0]!r}; "
                 "evaluate every method on one test set."
             )
 

@@ -14,27 +14,27 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_coat.data._atomic import replacing
-from monai_coat.functional import target_coverage
-from monai_coat.report.records import ImageRecord, check_same_images, trivial_records, with_foreground
+from monai_coat.files.atomic import replacing
+from monai_coat.functional import measures_of_test_set, target_coverage
+from monai_coat.report.records import ImageRecord, check_same_images, predict_all_records, with_foreground
 
 __all__ = ["MethodSummary", "comparison_table", "save_table", "summarize", "to_csv", "to_markdown"]
 
-TRIVIAL = "everything"
+TRIVIAL = "predict-all"
 TITLES = {
     "marginal_coverage": "Marginal coverage → {target}",
     "coverage_gap": "Coverage gap ↓",
     "shortfall": "Shortfall ↓",
     "share_below": "Share below target ↓",
-    "stretch_mean": "Stretch, mean ↓",
-    "stretch_median": "Stretch, median ↓",
+    "relative_size_mean": "Relative set size, mean ↓",
+    "relative_size_median": "Relative set size, median ↓",
     "precision": "Precision ↑",
     "false_alarm": "False alarm ↓",
 }
 CAPTION = (
     "alpha = {alpha:g}, target coverage {target}; {n} with foreground{left_out}. "
     "→ target value, ↓ lower is better, ↑ higher is better; ± standard error; n/a: no such image. "
-    "Stretch is the size of the prediction set over that of the foreground; "
+    "The relative set size is that of the prediction set over that of the foreground; "
     "false alarm is the share of the image that is taken where there is no foreground. "
     "Read no coverage gap alone: taking everything has a gap of {alpha:g}."
 )
@@ -53,9 +53,9 @@ class MethodSummary:
         coverage_gap: mean of :math:`|\mathrm{coverage} - (1 - \alpha)|`.
         shortfall: mean of :math:`(1 - \alpha - \mathrm{coverage})_+`.
         share_below: share of images with coverage below :math:`1 - \alpha`.
-        stretch_mean: mean of set size over foreground.
-        stretch_median: median of the same.
-        precision: mean share of the set that is foreground, over images whose set is not empty; NaN if all are.
+        relative_size_mean: mean of set size over foreground.
+        relative_size_median: median of the same.
+        precision: mean share of the set that is foreground, 1 of an empty set.
         false_alarm: mean share of the image in the set, over images without foreground; NaN if there are none.
     """
 
@@ -67,8 +67,8 @@ class MethodSummary:
     coverage_gap: float
     shortfall: float
     share_below: float
-    stretch_mean: float
-    stretch_median: float
+    relative_size_mean: float
+    relative_size_median: float
     precision: float
     false_alarm: float
 
@@ -90,33 +90,24 @@ def summarize(method: str, records: Sequence[ImageRecord], alpha: float) -> Meth
     Example:
         >>> records = [ImageRecord("a", 0.5, 4, 2, 4, 16, 0.1), ImageRecord("b", 1.0, 8, 4, 4, 16, 0.2)]
         >>> row = summarize("crc", records, alpha=0.25)
-        >>> row.marginal_coverage, row.coverage_gap, row.shortfall, row.stretch_mean
+        >>> row.marginal_coverage, row.coverage_gap, row.shortfall, row.relative_size_mean
         (0.75, 0.25, 0.125, 1.5)
     """
-    target = target_coverage(alpha)
     present = with_foreground(records, method)
     empty = [record for record in records if not record.foreground]
     coverage = np.array([record.coverage for record in present])
-    stretch = np.array([record.stretch for record in present])
+    sizes = [record.relative_set_size for record in present]
+    measures = measures_of_test_set(coverage, [record.precision for record in present], sizes, alpha)
     n = len(present)
     return MethodSummary(
         method=method,
         n=n,
         n_empty=len(empty),
-        marginal_coverage=float(coverage.mean()),
+        marginal_coverage=measures.pop("coverage"),
         marginal_se=float(coverage.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan,
-        coverage_gap=float(np.abs(coverage - target).mean()),
-        shortfall=float(np.maximum(target - coverage, 0.0).mean()),
-        share_below=float((coverage < target).mean()),
-        stretch_mean=float(stretch.mean()),
-        stretch_median=float(np.median(stretch)),
-        precision=_mean([record.precision for record in present if record.set_size]),
-        false_alarm=_mean([record.set_fraction for record in empty]),
+        **measures,
+        false_alarm=float(np.mean([record.set_fraction for record in empty])) if empty else math.nan,
     )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else math.nan
 
 
 def comparison_table(
@@ -127,14 +118,14 @@ def comparison_table(
     Args:
         records: records of each method, of the same images.
         alpha: tolerated mean false negative rate, a fraction in (0, 1).
-        trivial: whether to add, last, the predictor that takes every pixel, under the name "everything".
+        trivial: whether to add, last, the predictor that takes every pixel, under the name "predict-all".
 
     Returns:
         One row per method, in the order given.
 
     Raises:
         ValueError: if ``alpha`` is outside (0, 1), there is no method, the images of methods differ, none has
-            foreground, or a method is called "everything" already.
+            foreground, or a method is called "predict-all" already.
     """
     check_same_images(records)
     rows = [summarize(method, each, alpha) for method, each in records.items()]
@@ -144,7 +135,7 @@ def comparison_table(
             "rename it or pass trivial=False."
         )
     if trivial:
-        rows.append(summarize(TRIVIAL, trivial_records(next(iter(records.values()))), alpha))
+        rows.append(summarize(TRIVIAL, predict_all_records(next(iter(records.values()))), alpha))
     return rows
 
 

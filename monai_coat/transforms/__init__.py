@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from monai_coat.transforms.certainty_labels import CertaintyLabels
 from monai_coat.transforms.certainty_map import CertaintyMap, CertaintyMapD, CertaintyMapd, CertaintyMapDict
 from monai_coat.transforms.class_masks import ClassMasks, ClassMasksD, ClassMasksd, ClassMasksDict
 from monai_coat.transforms.conformal_mask import ConformalMask, ConformalMaskD, ConformalMaskd, ConformalMaskDict
@@ -12,6 +13,7 @@ from monai_coat.transforms.map_sketch import MapSketch, MapSketchD, MapSketchd, 
 from monai_coat.transforms.segmenter_probs import SegmenterProbs, SegmenterProbsD, SegmenterProbsd, SegmenterProbsDict
 
 __all__ = [
+    "CertaintyLabels",
     "CertaintyMap",
     "CertaintyMapD",
     "CertaintyMapDict",

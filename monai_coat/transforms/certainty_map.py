@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What is certain and what is possible, as one label map that any viewer can show."""
+"""The label map of what is certain and what is possible, which any viewer can show."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
-from monai.data import get_track_meta
+from monai.data import MetaTensor, get_track_meta
 from monai.transforms import MapTransform, Transform
 from monai.utils import TransformBackends, convert_to_tensor
 from torch import Tensor
 
-from monai_coat.calibration import CalibrationResult, ConformalRisk, check_calibration_fits, load_calibration
+from monai_coat.calibration import CalibrationResult, check_calibration_fits, load_calibration, risk_named
+from monai_coat.functional.checks import check_finite
+from monai_coat.transforms.certainty_labels import CertaintyLabels
 
 __all__ = ["CertaintyMap", "CertaintyMapD", "CertaintyMapDict", "CertaintyMapd"]
 
@@ -23,23 +25,25 @@ Calibration = CalibrationResult | str | os.PathLike[str]
 
 
 class CertaintyMap(Transform):
-    r"""Disjoint labels: class k (from 0) is :math:`2k + 1` where it is certain and :math:`2k + 2` where possible.
+    r"""Labels of what is certain and what is possible, one for every combination of classes.
 
-    Possible is the prediction set, which misses little: ``score >= cutoff`` of the calibration of misses. Certain is
-    the part of it with ``score >= cutoff`` of the calibration of false alarms, in which little is wrong. Where classes
-    meet, certain goes before possible, and among equals the class whose score is furthest above its own cutoff.
+    Possible is the prediction set, which misses little: ``score >= cutoff`` of the calibration of what is missed.
+    Certain is the part of it with ``score >= cutoff`` of the calibration of false positives, in which little is wrong.
+    The map holds both sets of every class exactly, also where classes touch or nest, see
+    :class:`~monai_coat.transforms.CertaintyLabels`: what was promised about a set is true of the map.
 
     Args:
         possible: calibration of what is missed, or the path of its JSON artifact.
-        certain: calibration of false alarms, or the path of its JSON artifact.
+        certain: calibration of false positives, or the path of its JSON artifact.
 
     Raises:
         FileNotFoundError: if there is no artifact at a path.
-        ValueError: if the calibrations are not of these risks, or of different networks or numbers of classes.
+        ValueError: if the calibrations are not of these risks, or of different pipelines or numbers of classes; when
+            called, if scores are not finite.
 
     Example:
-        >>> possible = CalibrationResult((0.3,), 0.1, (99,), (0,), (0.09,), "E[FNR] <= 0.1")
-        >>> certain = CalibrationResult((0.8,), 0.1, (99,), (0,), (0.09,), "few wrong", controls="false_alarm")
+        >>> possible = CalibrationResult((0.25,), 0.1, (99,), (0,), (0.09,), "E[FNR] <= 0.1")
+        >>> certain = CalibrationResult((0.75,), 0.1, (99,), (0,), (0.09,), "", controls="false_positive_ratio")
         >>> CertaintyMap(possible, certain)(torch.tensor([[0.1, 0.3, 0.7, 0.9]]))
         metatensor([[0, 2, 2, 1]], dtype=torch.uint8)
     """
@@ -48,30 +52,35 @@ class CertaintyMap(Transform):
 
     def __init__(self, possible: Calibration, certain: Calibration) -> None:
         self.possible, self.certain = _loaded(possible), _loaded(certain)
-        if self.possible.controls == ConformalRisk.FALSE_ALARM:
-            raise ValueError("possible must be a calibration of what is missed, got one of false alarms; swap the two.")
-        if self.certain.controls != ConformalRisk.FALSE_ALARM:
+        if not risk_named(self.possible.controls).rises:
             raise ValueError(
-                f"certain must be a calibration of false alarms, got one of {self.certain.controls!r}; calibrate with "
-                "risk='false_alarm'."
+                "possible must be a calibration of what is missed, got one of false positives; swap the two."
             )
-        check_calibration_fits(self.certain, classes=len(self.possible.cutoff), network=self.possible.network)
+        if risk_named(self.certain.controls).rises:
+            raise ValueError(
+                f"certain must be a calibration of false positives, got one of {self.certain.controls!r}; calibrate "
+                "with ExpectedRisk(FalsePositiveRatio(), alpha)."
+            )
+        identity = self.possible.identity if self.possible.identity.network else None
+        check_calibration_fits(self.certain, classes=len(self.possible.cutoff), identity=identity)
+        self.labels = CertaintyLabels.of_count(len(self.possible.cutoff))
 
     def __call__(self, scores: NdarrayOrTensor) -> Tensor:
-        """Labels ``(1, *spatial)``, uint8, of scores ``(C, *spatial)``."""
+        """Labels ``(1, *spatial)`` of scores ``(C, *spatial)``."""
         maps: Tensor = convert_to_tensor(scores, track_meta=get_track_meta())
         check_calibration_fits(self.possible, classes=maps.shape[0])
-        possible, certain = (_above(maps.float(), each) for each in (self.possible, self.certain))
-        certain = torch.where(possible > -torch.inf, certain, -torch.inf)
-        labels = torch.where(possible.amax(0) > -torch.inf, 2 * possible.argmax(0) + 2, 0)
-        labels = torch.where(certain.amax(0) > -torch.inf, 2 * certain.argmax(0) + 1, labels)
-        return labels[None].to(torch.uint8)
+        check_finite(maps)
+        possible, certain = (_inside(maps.float(), calibration) for calibration in (self.possible, self.certain))
+        labels = self.labels.encode(possible, certain)[None]
+        if not isinstance(maps, MetaTensor):
+            return labels
+        return MetaTensor(labels, meta=maps.meta, applied_operations=maps.applied_operations)
 
 
-def _above(scores: Tensor, calibration: CalibrationResult) -> Tensor:
-    """How far scores are above the cutoff of their class; minus infinity below it."""
+def _inside(scores: Tensor, calibration: CalibrationResult) -> Tensor:
+    """The set of each class."""
     cutoff = torch.tensor(calibration.cutoff, device=scores.device).reshape(-1, *[1] * (scores.dim() - 1))
-    return torch.where(scores >= cutoff, scores - cutoff, -torch.inf)
+    return (scores >= cutoff).as_subclass(Tensor)
 
 
 def _loaded(calibration: Calibration) -> CalibrationResult:

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""From a label map to one mask per foreground class."""
+"""The masks of the foreground classes of a label map."""
 
 from __future__ import annotations
 

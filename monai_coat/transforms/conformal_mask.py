@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""From a score map and a calibration to the prediction set."""
+"""The prediction set of a score map by a calibration."""
 
 from __future__ import annotations
 

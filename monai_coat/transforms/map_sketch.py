@@ -1,6 +1,9 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""From a probability map and its label to the few numbers that training looks at."""
+"""The few numbers of a probability map and its label that training looks at.
+
+Tested by tests/scorers/predictors/test_sketch_margins.py.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ from monai.utils import TransformBackends, convert_to_tensor
 from torch import Tensor
 
 from monai_coat.functional import foreground_sketch
-from monai_coat.networks import ThresholdPredictor
+from monai_coat.scorers import ThresholdPredictor
 
 __all__ = ["MapSketch", "MapSketchD", "MapSketchDict", "MapSketchd"]
 
 
 class MapSketch(Transform):
-    """Summaries of a probability map and a sketch of its foreground, for :class:`~monai_coat.networks.SketchMargins`.
+    """Summaries of a probability map and a sketch of its foreground, for :class:`~monai_coat.scorers.SketchMargins`.
 
     Args:
         predictor: predictor that is to be trained; it says what it reads of a map.

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Probability maps of a frozen segmenter as a transform, so that MONAI's caching datasets keep them."""
+"""The probability maps of a frozen segmenter as a transform, so that MONAI's caching datasets keep them."""
 
 from __future__ import annotations
 

@@ -15,9 +15,14 @@ from typing import Any
 
 import pytest
 
-from monai_coat.cli import main
+from monai_coat.cli.main import main
 
 requests = pytest.importorskip("requests", reason="MONAI Label is not installed; see make label-test")
+
+
+def with_shim() -> str:
+    """Where Python looks for modules: first the lines that let torchvision be imported."""
+    return os.pathsep.join(filter(None, [str(Path(__file__).parent / "shim"), os.environ.get("PYTHONPATH")]))
 
 
 def _free_port() -> int:
@@ -62,7 +67,7 @@ class LabelServer:
             "OMP_NUM_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",
             "PYTHONWARNINGS": "ignore",
-            "PYTHONPATH": str(Path(__file__).parent / "shim"),
+            "PYTHONPATH": with_shim(),
             "MONAI_LABEL_SERVER_PORT": str(self.port),
             "MONAI_LABEL_SESSION_PATH": str(home / "sessions"),
             "MONAI_LABEL_DATASTORE_AUTO_RELOAD": "false",

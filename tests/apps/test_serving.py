@@ -13,11 +13,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_coat.apps import CalibratedBundle, keep_apart, retrain
+from monai_coat.apps import CalibratedBundle, retrain, split_for_recalibration
 from monai_coat.calibration import load_calibration
-from tests.bundles.conftest import HIPPOCAMPUS, BundleRun, VolumeRun, calibrated_run, data_run, volume_run
+from tests.bundles.conftest import (
+    HIPPOCAMPUS,
+    BundleRun,
+    TwoClassRun,
+    VolumeRun,
+    calibrated_run,
+    data_run,
+    nested_run,
+    touching_run,
+    volume_run,
+)
 
-__all__ = ["calibrated_run", "data_run", "volume_run"]
+__all__ = ["calibrated_run", "data_run", "nested_run", "touching_run", "volume_run"]
 SMALL = {"image_size": [24, 24, 16], "roi_size": [16, 16, 16]}
 
 
@@ -59,8 +69,16 @@ def test_the_result_says_what_is_promised_and_fits_in_json(two_levels, volume_ru
     assert result["guarantee"] == load_calibration(two_levels[1] / "calibration_coat.json").guarantee
     assert result["n"] == list(load_calibration(two_levels[1] / "calibration_coat.json").n)
     assert len(result["thresholds"]) == 2
-    assert result["sizes"] == {name: int((prediction.labels == value).sum()) for name, value in bundle.labels.items()}
-    assert list(bundle.labels) == ["anterior certain", "anterior possible", "posterior certain", "posterior possible"]
+    single = ["anterior certain", "anterior possible", "posterior certain", "posterior possible"]
+    both = [
+        f"anterior {one}, posterior {other}" for one in ("certain", "possible") for other in ("certain", "possible")
+    ]
+    assert bundle.labels == {name: value for value, name in enumerate(single + both, start=1)}
+    # A size is that of the set: voxels of combinations count in each of their classes.
+    for name in single:
+        values = [value for names, value in bundle.labels.items() if name in names.split(", ")]
+        assert result["sizes"][name] == int(sum((prediction.labels == value).sum() for value in values)), name
+    assert list(result["sizes"]) == single
     assert bundle.spatial_dims == 3
 
 
@@ -84,7 +102,7 @@ def test_a_network_that_changed_after_its_calibration_is_not_served(two_levels, 
         if path.is_file():
             shutil.copy(path, tmp_path)
     shutil.copy(two_levels[0] / "model_at.pt", tmp_path / "model_coat.pt")
-    with pytest.raises(ValueError, match="calibration is for network"):
+    with pytest.raises(ValueError, match="calibration is of another pipeline: scorer weights;"):
         served([tmp_path])
 
 
@@ -107,10 +125,106 @@ def test_flat_images_too(calibrated_run: BundleRun):
 
 def test_names_decide_for_good_what_is_calibrated_on():
     names = [{"id": f"image_{i}"} for i in range(60)]
-    learning, calibration = keep_apart(names)
-    more = keep_apart([*reversed(names), {"id": "another"}])
+    learning, calibration = split_for_recalibration(names)
+    more = split_for_recalibration([*reversed(names), {"id": "another"}])
     assert {each["id"] for each in calibration} <= {each["id"] for each in more[1]}
     assert not {each["id"] for each in learning} & {each["id"] for each in more[1]}
+
+
+def two_classes(run: TwoClassRun, models: Path | None = None) -> CalibratedBundle:
+    return CalibratedBundle(HIPPOCAMPUS, [models or run.folder / "models"], "crc", overrides=run.overrides())
+
+
+@pytest.mark.parametrize("fixture", ["touching_run", "nested_run"])
+def test_the_answer_holds_the_calibrated_sets_of_classes_that_share_voxels(request, fixture, tmp_path):
+    run: TwoClassRun = request.getfixturevalue(fixture)
+    samples = run.workflow("calibrate").parser.get_parsed_content("samples")
+    images = [{"image": sample["image"]} for sample in samples]
+    run.run("inference", samples=images, masks_dir=str(tmp_path), label_transforms=[])
+    bundle, missed, several = two_classes(run), [], 0
+    for sample in samples:
+        prediction = bundle.predict(sample["image"])
+        name = Path(sample["image"]).name.removesuffix(".nii.gz")
+        in_file = np.asarray(nibabel.load(tmp_path / f"{name}_certainty.nii.gz").dataobj)
+        assert np.array_equal(prediction.labels[0].numpy(), in_file)
+        possible = bundle.certainty.possible(prediction.labels[0]).numpy()
+        several += int((possible.sum(0) > 1).sum())
+        truth = run.truth(np.asarray(nibabel.load(sample["label"]).dataobj))
+        missed.append((truth & ~possible).sum((1, 2, 3)) / truth.sum((1, 2, 3)))
+        certain = bundle.certainty.certain(prediction.labels[0]).numpy()
+        sizes = [size for one in zip(certain, possible & ~certain, strict=True) for size in map(np.count_nonzero, one)]
+        assert list(prediction.result["sizes"].values()) == sizes
+    assert several > 100
+    np.testing.assert_allclose(np.mean(missed, 0), bundle.calibration().risk, rtol=1e-12)
+
+
+def annotated(run: TwoClassRun, folder: Path) -> list[dict[str, object]]:
+    """All volumes with the labels that an annotator leaves: one class, or both where one is a part of the other."""
+    folder.mkdir()
+    samples = []
+    for path in sorted((run.folder / "labels").iterdir()):
+        label = nibabel.load(path)
+        masks = run.truth(np.asarray(label.dataobj))
+        values = np.select([masks.all(0), masks[0], masks[1]], [8, 2, 3]).astype(np.uint8)
+        nibabel.save(nibabel.Nifti1Image(values, label.affine), folder / path.name)
+        name = path.name.removesuffix(".nii.gz")
+        samples.append({"id": name, "image": run.folder / "images" / path.name, "label": folder / path.name})
+    return samples
+
+
+@pytest.mark.parametrize("fixture", ["touching_run", "nested_run"])
+def test_annotations_of_classes_that_touch_or_nest_are_calibrated_on_as_they_are(request, fixture, tmp_path):
+    """The cutoffs are those of the bundle's own step on the bundle's own labels of the same volumes."""
+    run: TwoClassRun = request.getfixturevalue(fixture)
+    models = Path(shutil.copytree(run.folder / "models", tmp_path / "models"))
+    samples = annotated(run, tmp_path / "finals")
+    result = retrain(two_classes(run, models), samples)
+    new = load_calibration(models / "retrained" / result["models"] / "calibration_crc.json")
+    calibration = [
+        {"id": sample["id"], "image": str(sample["image"]), "label": str(run.folder / "labels" / sample["image"].name)}
+        for sample in split_for_recalibration(samples)[1]
+    ]
+    run.run("calibrate", samples=calibration, model_dir=str(models))
+    assert new == load_calibration(models / "calibration_crc.json")
+    assert new.n == (len(calibration),) * 2
+
+
+def test_a_question_that_an_annotator_left_open_is_no_annotation(touching_run: TwoClassRun, tmp_path):
+    models = Path(shutil.copytree(touching_run.folder / "models", tmp_path / "models"))
+    samples = annotated(touching_run, tmp_path / "finals")
+    label = nibabel.load(samples[3]["label"])
+    values = np.asarray(label.dataobj).copy()
+    values[0, 0, :3] = 8
+    nibabel.save(nibabel.Nifti1Image(values, label.affine), samples[3]["label"])
+    with pytest.raises(
+        ValueError, match=r"bar_03.*got 'anterior possible, posterior possible' in one of 3 voxels.*decide"
+    ):
+        retrain(two_classes(touching_run, models), samples)
+    assert not (models / "retrained" / "current.txt").exists()
+
+
+def test_annotations_of_flat_images_are_calibrated_on_as_they_are(calibrated_run: BundleRun, tmp_path):
+    models = Path(shutil.copytree(calibrated_run.folder / "models", tmp_path / "models"))
+    data, samples = calibrated_run.folder / "data" / "synthetic", []
+    (tmp_path / "finals").mkdir()
+    for path in sorted((data / "masks").iterdir()):
+        with Image.open(path) as mask:
+            values = 2 * (np.asarray(mask) > 0)
+        values[: values.shape[0] // 2] //= 2  # certain above, possible below: both are the class
+        Image.fromarray(values.astype(np.uint8)).save(tmp_path / "finals" / path.name)
+        samples.append(
+            {"id": path.stem, "image": data / "images" / path.name, "label": tmp_path / "finals" / path.name}
+        )
+    bundle = CalibratedBundle(calibrated_run.bundle, [models], "coat", overrides={"image_size": [64, 64]})
+    result = retrain(bundle, samples, max_epochs=1)
+    folder = models / "retrained" / result["models"]
+    calibration = [
+        {"id": sample["id"], "image": str(sample["image"]), "label": str(data / "masks" / sample["image"].name)}
+        for sample in split_for_recalibration(samples)[1]
+    ]
+    shutil.copy(folder / "scorer_coat.pt", models)
+    calibrated_run.run("calibrate", method="coat", samples=calibration, model_dir=str(models))
+    assert load_calibration(folder / "calibration_coat.json") == load_calibration(models / "calibration_coat.json")
 
 
 @pytest.mark.parametrize("method", ["coat", "meg"])
@@ -132,7 +246,7 @@ def test_annotations_give_new_thresholds_calibrated_on_others(volume_run: Volume
     for name in ("007", "008 (kept)"):  # of an earlier training, and of a person
         (tmp_path / "retrained" / name).mkdir(parents=True)
     result = json.loads(json.dumps(retrain(bundle, samples, max_epochs=2)))
-    learning, calibration = keep_apart(samples)
+    learning, calibration = split_for_recalibration(samples)
     assert (result["learned_from"], result["calibrated_on"]) == (len(learning), [len(calibration)] * 2)
     assert result["models"] == "008"
     folder = tmp_path / "retrained" / result["models"]

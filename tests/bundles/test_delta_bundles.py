@@ -5,15 +5,13 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 
 import pytest
-from monai.bundle import ConfigParser
 
+from monai_coat.bundles import STEPS, export_bundle
 from monai_coat.calibration import load_calibration
-from monai_coat.cli import STEPS, export_bundle, step_configs
 from monai_coat.data import write_synthetic_dataset
 from tests.bundles.conftest import BUNDLE, BundleRun
 
@@ -32,9 +30,9 @@ def metadata_of(domain: str) -> dict:
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_a_variant_says_only_what_differs(domain: str):
-    configs = bundle_of(domain) / "configs"
-    assert sorted(path.name for path in configs.iterdir()) == sorted([f"{domain}.json", "metadata.json"])
-    assert len((configs / f"{domain}.json").read_text().splitlines()) < 40
+    overlays = bundle_of(domain) / "configs" / "overlays"
+    assert {path.stem for path in overlays.iterdir()} == {domain, "segmenter", "thresholds"}
+    assert sum(len(path.read_text().splitlines()) for path in overlays.iterdir()) < 40
     for name in ("LICENSE", "docs/README.md", "docs/data_license.txt", "models/.gitignore"):
         assert (bundle_of(domain) / name).stat().st_size > 0, name
     for name in ("LICENSE", "models/.gitignore"):
@@ -56,34 +54,26 @@ def test_metadata_has_what_the_polyp_bundle_has_and_names_it(domain: str):
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_documented_commands_are_those_of_the_steps(domain: str):
-    folder = bundle_of(domain)
-    text = (folder / "docs" / "README.md").read_text()
-    commands = {tuple(re.findall(r"'([^']+\.json)'", line)) for line in text.splitlines() if "--config_file" in line}
-    for step in STEPS:
-        files = tuple(str(file.relative_to(folder)) for file in step_configs(folder, step))
-        assert files in commands, step
-    assert all((folder / name).is_file() for names in commands for name in names)
-
-
-@pytest.mark.parametrize("domain", DOMAINS)
-def test_only_the_named_keys_differ_from_the_polyp_bundle(domain: str):
-    own = json.loads((bundle_of(domain) / "configs" / f"{domain}.json").read_text())
-    assert own["domain"] == domain
-    for step in STEPS:
-        polyp, variant = ConfigParser(), ConfigParser()
-        polyp.read_config(step_configs(BUNDLE, step))
-        variant.read_config(step_configs(bundle_of(domain), step))
-        assert variant.config == {**polyp.config, **own}, step
+@pytest.mark.parametrize("step", STEPS)
+def test_only_the_named_keys_differ_from_the_polyp_bundle(domain: str, step: str):
+    overlays = [bundle_of(domain) / "configs" / "overlays" / f"{name}.json" for name in (domain, *STEPS[step])]
+    changed = {}
+    for overlay in filter(Path.is_file, overlays):
+        changed |= json.loads(overlay.read_text())
+    assert changed["domain"] == domain
+    polyp, variant = (
+        json.loads((bundle / "configs" / f"{step}.json").read_text()) for bundle in (BUNDLE, bundle_of(domain))
+    )
+    assert variant == {**polyp, **changed}
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_epochs_follow_the_step(domain: str):
     run = BundleRun(Path(), bundle_of(domain))
-    parsers = [ConfigParser(), ConfigParser()]
-    for parser, step in zip(parsers, ("segmenter", "train"), strict=True):
-        parser.read_config(step_configs(run.bundle, step))
-    segmenter, predictor = (parser.get_parsed_content("max_epochs") for parser in parsers)
+    segmenter, predictor = (
+        json.loads((run.bundle / "configs" / f"{step}.json").read_text())["max_epochs"]
+        for step in ("train", "train_thresholds")
+    )
     assert segmenter > predictor > 0
 
 
@@ -91,39 +81,22 @@ def test_epochs_follow_the_step(domain: str):
 def test_all_steps_run(domain: str, tmp_path: Path):
     run = BundleRun(tmp_path, bundle_of(domain))
     write_synthetic_dataset(tmp_path / "data", count=40, spatial_size=(32, 40), seed=3)
-    run.run("segmenter", **FEW, **SMALL_SEGMENTER)
+    run.run("train", **FEW, **SMALL_SEGMENTER)
     for method in ("at", "coat"):
-        run.run("train", method=method, **FEW, **SMALL_SEGMENTER)
+        run.run("train_thresholds", method=method, **FEW, **SMALL_SEGMENTER)
     size = {"image_size": FEW["image_size"], **SMALL_SEGMENTER}
     for method in ("crc", "at", "coat"):
         run.run("calibrate", method=method, alpha=0.3, **size)
         assert load_calibration(tmp_path / "models" / f"calibration_{method}.json").alpha == 0.3
     run.run("evaluate", alpha=0.3, **size)
     table = (tmp_path / "output" / "evaluation" / "table.md").read_text()
-    assert all(f"| {method} |" in table for method in ("crc", "at", "coat", "everything"))
+    assert all(f"| {method} |" in table for method in ("crc", "at", "coat", "predict-all"))
     run.run("inference", alpha=0.3, **size)
     assert len(list((tmp_path / "output" / "masks").glob("*_coat.png"))) == 40
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
-def test_export_is_self_contained(domain: str, tmp_path: Path):
-    written = export_bundle(bundle_of(domain), tmp_path / "out")
-    configs = tmp_path / "out" / "configs"
-    overlays = {"multi_gpu.json", "multi_gpu_calibrate.json", "multi_gpu_evaluate.json", "multi_gpu_train.json"}
-    assert {path.name for path in configs.glob("*.json")} == {path.name for path in written} | overlays | {
-        "metadata.json"
-    }
-    assert (configs / "logging.conf").is_file()
-    assert "base" not in json.loads((configs / "metadata.json").read_text())
-    for step in STEPS:
-        merged = ConfigParser()
-        merged.read_config(step_configs(bundle_of(domain), step))
-        assert json.loads((configs / f"{step}.json").read_text()) == merged.config
-    assert domain in (tmp_path / "out" / "docs" / "README.md").read_text()
-
-
 def test_a_base_that_is_not_there_is_named(tmp_path: Path):
     shutil.copytree(bundle_of("skin"), tmp_path / "skin_coat", ignore=shutil.ignore_patterns("output"))
-    with pytest.raises(FileNotFoundError, match=r"source must hold configs/common\.json, .*correct base"):
+    with pytest.raises(FileNotFoundError, match=r"bundle must hold configs/overlays/common\.json, .*correct base"):
         export_bundle(tmp_path / "skin_coat", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -10,7 +10,6 @@ import pytest
 import torch
 from monai.bundle import ckpt_export
 
-from monai_coat.cli import step_configs
 from tests.bundles.conftest import BundleRun
 
 
@@ -23,7 +22,7 @@ def test_ckpt_export_writes_the_calibrated_network(calibrated_run: BundleRun, tm
         filepath=str(tmp_path / "model.ts"),
         ckpt_file=str(models / "model_coat.pt"),
         meta_file=str(calibrated_run.bundle / "configs" / "metadata.json"),
-        config_file=[str(file) for file in step_configs(calibrated_run.bundle, "inference")],
+        config_file=str(calibrated_run.bundle / "configs" / "inference.json"),
         key_in_ckpt="",
         **settings,
     )

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +16,8 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from monai_coat.calibration import load_calibration
-from monai_coat.cli import STEPS, export_bundle, step_configs
 from monai_coat.data import write_synthetic_dataset
+from monai_coat.transforms import CertaintyLabels
 from tests.bundles.conftest import HIPPOCAMPUS, METHODS, VolumeRun
 
 
@@ -27,8 +26,10 @@ def test_each_class_has_a_cutoff_and_a_promise(volume_run: VolumeRun):
         possible = load_calibration(volume_run.folder / "models" / f"calibration_{method}.json")
         certain = load_calibration(volume_run.folder / "models" / f"certain_{method}.json")
         assert len(possible.cutoff) == len(certain.cutoff) == 2
-        assert (possible.controls, certain.controls) == ("miss", "false_alarm")
-        assert possible.network == certain.network
+        assert (possible.controls, certain.controls) == ("false_negative_rate", "false_positive_ratio")
+        assert possible.identity == certain.identity
+        assert possible.identity.network
+        assert set(possible.identity.pipeline) == {"preprocessing", "inferer", "restore"}
         assert all(risk <= 0.2 for risk in possible.risk + certain.risk)
 
 
@@ -36,17 +37,18 @@ def test_the_worst_class_can_be_promised(volume_run: VolumeRun, tmp_path: Path):
     models = volume_run.folder / "models"
     for name in ("segmenter.pt", "scorer_coat.pt", "partition.json"):
         (tmp_path / name).write_bytes((models / name).read_bytes())
-    volume_run.run("calibrate", method="coat", risk="worst_miss", model_dir=str(tmp_path))
-    worst, each = (load_calibration(folder / "calibration_coat.json") for folder in (tmp_path, models))
-    assert worst.controls == "worst_miss"
-    assert worst.cutoff[0] == worst.cutoff[1] <= max(each.cutoff)
+    kind = {"guarantee#risk#_target_": "monai_coat.calibration.WorstClassFalseNegativeRate"}
+    volume_run.run("calibrate", method="coat", model_dir=str(tmp_path), **kind)
+    worst, single = (load_calibration(folder / "calibration_coat.json") for folder in (tmp_path, models))
+    assert worst.controls == "worst_class_false_negative_rate"
+    assert worst.cutoff[0] == worst.cutoff[1] <= max(single.cutoff)
 
 
 def test_tables_and_pages_are_per_class(volume_run: VolumeRun):
     volume_run.run("evaluate", methods=list(METHODS))
     for name in ("anterior", "posterior", "worst_class"):
         table = (volume_run.folder / "output" / "evaluation" / name / "table.md").read_text()
-        assert all(f"| {method} |" in table for method in (*METHODS, "everything"))
+        assert all(f"| {method} |" in table for method in (*METHODS, "predict-all"))
         assert (volume_run.folder / "output" / "evaluation" / name / "page.png").stat().st_size > 0
 
 
@@ -77,8 +79,9 @@ def test_predictions_come_back_in_the_volume_s_own_space(volume_run: VolumeRun, 
             assert result.shape == (*image.shape, *channels)
             np.testing.assert_allclose(result.affine, image.affine, atol=1e-4)
             assert result.get_data_dtype() == dtype
-        assert set(np.unique(labels.get_fdata())) <= {0, 1, 2, 3, 4}
-        assert np.array_equal(labels.get_fdata() > 0, inside.get_fdata().any(-1))
+        # The map holds the prediction set of each class, also where both are possible.
+        decoded = CertaintyLabels.of_count(2).possible(torch.tensor(labels.get_fdata()))
+        assert np.array_equal(decoded.movedim(0, -1).numpy(), inside.get_fdata() > 0)
         assert 0 <= probs.get_fdata().min() <= probs.get_fdata().max() <= 1
     for kind in ("probs", "coat", "certainty"):
         one, other = (nibabel.load(masks / f"{name}_{kind}.nii.gz") for name in ("turned", "plain"))
@@ -116,10 +119,10 @@ def break_label(path: Path, kind: str) -> str:
 def test_a_wrong_label_is_named_before_training(tmp_path: Path, kind: str):
     write_synthetic_dataset(tmp_path / "data", count=30, spatial_size=(16, 16, 16), classes=2)
     run = VolumeRun(tmp_path, HIPPOCAMPUS)
-    parser = run.workflow("segmenter").parser
+    parser = run.workflow("train").parser
     sample = parser.get_parsed_content("split")[0][0]
     message = break_label(Path(sample["label"]), kind)
-    messages = messages_of(lambda: run.run("segmenter"))
+    messages = messages_of(lambda: run.run("train"))
     assert any(message in each for each in messages), messages
 
 
@@ -149,28 +152,13 @@ def test_a_class_that_no_calibration_volume_has_is_no_silent_number(volume_run: 
     assert not (tmp_path / "calibration_coat.json").exists()
 
 
-def test_documented_commands_are_those_of_the_steps():
-    text = (HIPPOCAMPUS / "docs" / "README.md").read_text()
-    for step in STEPS:
-        files = [f"'{os.path.relpath(file, HIPPOCAMPUS)}'" for file in step_configs(HIPPOCAMPUS, step)]
-        assert f"[{','.join(files)}]" in text, step
-
-
-def test_export_merges_overlays_of_base_and_bundle(tmp_path: Path):
-    written = export_bundle(HIPPOCAMPUS, tmp_path / "out")
-    configs = tmp_path / "out" / "configs"
-    overlays = {
-        "multi_gpu.json",
-        "multi_gpu_calibrate.json",
-        "multi_gpu_evaluate.json",
-        "multi_gpu_train.json",
-        "metadata.json",
-    }
-    assert {path.name for path in configs.glob("*.json")} == {path.name for path in written} | overlays
-    segmenter = json.loads((configs / "segmenter.json").read_text())
-    assert segmenter["segmenter"]["spatial_dims"] == 3
-    assert segmenter["loss"]["_target_"] == "DiceFocalLoss"
-    assert json.loads((configs / "train.json").read_text())["train_module"]["_target_"].endswith(".SketchMargins")
+def test_the_base_and_the_bundle_are_merged():
+    configs = HIPPOCAMPUS / "configs"
+    train, thresholds = (json.loads((configs / f"{step}.json").read_text()) for step in ("train", "train_thresholds"))
+    assert train["segmenter"]["spatial_dims"] == 3
+    assert train["loss"]["_target_"] == "DiceFocalLoss"
+    assert thresholds["train_module"]["_target_"].endswith(".SketchMargins")
+    assert thresholds["loss"] == "$@losses[@method]"  # of the base
 
 
 def test_the_network_takes_what_the_metadata_says(volume_run: VolumeRun):

@@ -9,16 +9,16 @@ import torch
 from monai.bundle import ConfigParser
 
 from monai_coat.calibration import load_calibration
-from monai_coat.networks import MarginScorer
+from monai_coat.scorers import MarginScorer, Scorer
 
 SCORERS = [
-    {"_target_": "monai_coat.networks.ProbabilityScorer"},
-    {"_target_": "monai_coat.networks.ExpectedCoverageScorer"},
-    {"_target_": "monai_coat.networks.BoundaryDistanceScorer"},
+    {"_target_": "monai_coat.scorers.ProbabilityScorer"},
+    {"_target_": "monai_coat.scorers.ExpectedCoverageScorer"},
+    {"_target_": "monai_coat.scorers.BoundaryDistanceScorer"},
     {
-        "_target_": "monai_coat.networks.MarginScorer",
+        "_target_": "monai_coat.scorers.MarginScorer",
         "predictor": {
-            "_target_": "monai_coat.networks.ThresholdPredictor",
+            "_target_": "monai_coat.scorers.ThresholdPredictor",
             "spatial_dims": 2,
             "in_channels": 3,
             "backbone": "none",
@@ -26,15 +26,15 @@ SCORERS = [
         "space": "expected_coverage",
     },
     {
-        "_target_": "monai_coat.networks.MarginScorer",
-        "predictor": {"_target_": "monai_coat.networks.LinearThresholdPredictor"},
+        "_target_": "monai_coat.scorers.MarginScorer",
+        "predictor": {"_target_": "monai_coat.scorers.LinearThresholdPredictor"},
     },
-    {"_target_": "monai_coat.networks.PredictedRiskScorer"},
+    {"_target_": "monai_coat.scorers.PredictedRiskScorer"},
     {
-        "_target_": "monai_coat.networks.StratifiedScorer",
+        "_target_": "monai_coat.scorers.StratifiedScorer",
         "scorer": {
-            "_target_": "monai_coat.networks.ExpectedCoverageScorer",
-            "calibrator": {"_target_": "monai_coat.networks.IsotonicCalibration"},
+            "_target_": "monai_coat.scorers.ExpectedCoverageScorer",
+            "calibrator": {"_target_": "monai_coat.scorers.IsotonicCalibration"},
         },
     },
 ]
@@ -63,5 +63,5 @@ def test_every_scorer_stands_in_a_network_of_a_configuration(config):
         "scorer": config,
     }
     built = ConfigParser(network).get_parsed_content()
-    assert built.scorer.thresholds
+    assert isinstance(built.scorer, Scorer)
     assert all(parameter.requires_grad is False for parameter in built.segmenter.parameters())

@@ -44,21 +44,6 @@ def test_metadata_has_what_the_specification_asks_for():
         } <= tensor.keys()
 
 
-def test_documented_commands_name_files_that_exist():
-    text = (BUNDLE / "docs" / "README.md").read_text()
-    named = {part.split("'")[0] for part in text.split("'configs/")[1:]}
-    assert {"common.json", "training.json", "multi_gpu.json"} <= named
-    assert all((BUNDLE / "configs" / name).is_file() for name in named)
-
-
-@pytest.mark.parametrize("step", ["segmenter", "train", *APPLY])
-def test_monai_finds_the_properties_it_looks_for(calibrated_run: BundleRun, step: str):
-    extra = {"input_dir": str(calibrated_run.folder / "data" / "synthetic" / "images")} if step == "inference" else {}
-    workflow = calibrated_run.workflow(step, **extra)
-    workflow.initialize()
-    assert not workflow.check_properties()
-
-
 def test_calibration_evaluation_and_inference_share_preprocessing_and_network(data_run: BundleRun):
     configs = [data_run.workflow(step).parser.get() for step in APPLY]
     for key in (
@@ -94,10 +79,13 @@ def test_evaluation_writes_table_records_and_page(calibrated_run: BundleRun, cap
         calibrated_run.run("evaluate")
     folder = calibrated_run.folder / "output" / "evaluation"
     table = (folder / "table.md").read_text()
-    assert all(f"| {method} |" in table for method in ("crc", "at", "coat", "everything"))
+    assert all(f"| {method} |" in table for method in ("crc", "at", "coat", "predict-all"))
     assert table.strip() in caplog.text
     assert "were drawn at random image by image from one pool" in table  # what the promise rests on
     assert (folder / "table.csv").is_file()
+    certain = [line.split(",")[0] for line in (folder / "certain.csv").read_text().splitlines()]
+    assert certain == ["method", "crc", "at", "coat"]
+    assert table.index("What is called certain") > table.index("| predict-all |")
     assert len((folder / "records_coat.csv").read_text().splitlines()) == 1 + 12
     with Image.open(folder / "page.png") as page:
         page.load()

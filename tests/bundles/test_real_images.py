@@ -28,14 +28,14 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> tuple[BundleRun, dict[
 @pytest.mark.slow
 def test_the_promise_is_kept_and_masks_are_written(settings: tuple[BundleRun, dict[str, object]]):
     run, where = settings
-    run.run("segmenter", max_epochs=15, val_interval=5, **where)
+    run.run("train", max_epochs=15, val_interval=5, **where)
     for method in ("at", "coat"):
-        run.run("train", method=method, max_epochs=10, val_interval=5, **where)
+        run.run("train_thresholds", method=method, max_epochs=10, val_interval=5, **where)
     for method in ("crc", "at", "coat"):
         run.run("calibrate", method=method, **where)
     run.run("evaluate", **where)
     rows = list(csv.DictReader((run.folder / "output" / "evaluation" / "table.csv").read_text().splitlines()))
-    assert [row["method"] for row in rows] == ["crc", "at", "coat", "everything"]
+    assert [row["method"] for row in rows] == ["crc", "at", "coat", "predict-all"]
     for row in rows:
         # Both the calibration and the test images are draws: within four standard errors of each of the two means.
         assert float(row["marginal_coverage"]) >= 1 - ALPHA - 4 * 2**0.5 * float(row["marginal_se"]), row

@@ -4,19 +4,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_coat.calibration import CalibrationResult, check_calibration_fits, load_calibration, save_calibration
+from monai_coat.calibration import (
+    CalibrationResult,
+    PipelineIdentity,
+    check_calibration_fits,
+    load_calibration,
+    save_calibration,
+)
+from monai_coat.functional import exact_level, images_needed
 
-RESULT = CalibrationResult((0.25, -0.5), 0.1, (99, 120), (1, 0), (0.0875, 0.09), "E[FNR] <= 0.1", "coat", "a" * 64)
+IDENTITY = PipelineIdentity({"scorer": "CRC", "weights": "digest a"}, {"preprocessing": "digest c"})
+RESULT = CalibrationResult((0.25, -0.5), 0.1, (99, 120), (1, 0), (0.0875, 0.09), "E[FNR] <= 0.1", "coat", IDENTITY)
 
 
 @pytest.fixture
@@ -32,39 +41,58 @@ def edit(path, **entries):
     path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
 
 
+def forge(path, **entries):
+    """Overwrite entries, and the checksum with them."""
+    content = json.loads(path.read_text()) | entries
+    content.pop("checksum")
+    text = json.dumps(content, sort_keys=True)
+    path.write_text(json.dumps({**content, "checksum": hashlib.sha256(text.encode()).hexdigest()}))
+
+
+entries_of_identities = st.dictionaries(st.text(), st.text(), max_size=3)
+
+
 @st.composite
 def results(draw):
     classes = draw(st.integers(1, 4))
+    alpha = draw(st.floats(1e-15, 1, exclude_max=True))
 
-    def each(values):
+    def per_class(values):
         return tuple(draw(values) for _ in range(classes))
 
+    n = per_class(st.integers(images_needed(alpha), 10**16))
+    level = exact_level(alpha)
     return CalibrationResult(
-        cutoff=each(st.floats(width=32, allow_nan=False, allow_infinity=False)),
-        alpha=draw(st.floats(0, 1, exclude_min=True, exclude_max=True)),
-        n=each(st.integers(1, 10**9)),
-        n_empty=each(st.integers(0, 10**9)),
-        risk=each(st.floats(0, 1)),
-        guarantee=draw(st.text()),
+        cutoff=per_class(st.floats(width=32, allow_nan=False, allow_infinity=False)),
+        alpha=alpha,
+        n=n,
+        n_empty=per_class(st.integers(0, 10**9)),
+        risk=tuple(max(float((level * (m + 1) - 1) / m) * draw(st.floats(0, 1)), 0.0) for m in n),
+        guarantee=draw(st.sampled_from(["", f"E[FNR] <= {alpha}; {draw(st.text())}"])),
         method=draw(st.text()),
-        network=draw(st.text("0123456789abcdef", max_size=64)),
+        identity=PipelineIdentity(draw(entries_of_identities), draw(entries_of_identities)),
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(results())
 def test_saving_and_loading_is_identity(tmp_path_factory, result):
     path = tmp_path_factory.getbasetemp() / "identity.json"
     save_calibration(result, path)
-    assert repr(load_calibration(path)) == repr(result)  # bit for bit: repr tells 0.0 from -0.0
+    assert load_calibration(path) == result
+    assert repr(load_calibration(path).cutoff) == repr(result.cutoff)  # bit for bit: repr tells 0.0 from -0.0
 
 
 def test_folders_are_made_and_the_file_says_what_it_is(tmp_path):
     path = tmp_path / "new" / "folder" / "calibration.json"
     save_calibration(RESULT, str(path))
     content = json.loads(path.read_text())
-    assert (content["format"], content["version"]) == ("monai_coat calibration", 1)
+    assert (content["format"], content["version"]) == ("monai_coat calibration", 2)
     assert set(content["versions"]) == {"torch", "numpy"}
+    assert content["identity"] == {
+        "network": {"scorer": "CRC", "weights": "digest a"},
+        "pipeline": {"preprocessing": "digest c"},
+    }
     assert load_calibration(str(path)) == RESULT
 
 
@@ -83,28 +111,36 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        save_calibration(replace(RESULT, alpha=0.2), path)
+        save_calibration(replace(RESULT, method="at"), path)
     assert load_calibration(path) == RESULT
     assert list(path.parent.iterdir()) == [path]
 
 
+def unchecked(**entries):
+    """A result that no constructor would make."""
+    result = replace(RESULT)
+    for name, value in entries.items():
+        object.__setattr__(result, name, value)
+    return result
+
+
 def test_a_result_that_json_cannot_hold_leaves_the_old_file_and_nothing_else(path):
     with pytest.raises(ValueError, match="not JSON compliant"):
-        save_calibration(replace(RESULT, cutoff=(float("nan"), 0.0)), path)
+        save_calibration(unchecked(cutoff=(float("nan"), 0.0)), path)
     assert load_calibration(path) == RESULT
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_no_file_is_named(tmp_path):
     for path in (tmp_path / "none.json", tmp_path):
-        with pytest.raises(FileNotFoundError, match=rf"path must name a calibration file, got {path}; run"):
+        with pytest.raises(FileNotFoundError, match=rf"a calibration must be a file, got {path}, .*; run the calib"):
             load_calibration(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"format": ', b"no JSON", b"\xff\xfe\x00"])
 def test_files_that_are_no_json_are_refused(path, content):
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"path must name a JSON file, got {path}, which is none"):
+    with pytest.raises(ValueError, match=rf"a calibration must be a JSON file, got {path}, which is none"):
         load_calibration(path)
 
 
@@ -116,69 +152,110 @@ def test_every_truncation_is_refused(path):
             load_calibration(path)
 
 
-@pytest.mark.parametrize("content", ["[]", "3", "null", '"text"', "{}", '{"format": "other"}', '{"version": 1}'])
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"text"'])
+def test_files_that_hold_no_object_are_refused(path, content):
+    path.write_text(content)
+    with pytest.raises(ValueError, match=rf"a calibration must hold a JSON object, got a .* in {path}; run the calib"):
+        load_calibration(path)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"format": "other"}', '{"version": 2}'])
 def test_other_formats_are_refused(path, content):
     path.write_text(content)
-    with pytest.raises(ValueError, match=r"path must name a 'monai_coat calibration' file, got .*something else"):
+    with pytest.raises(ValueError, match=rf"path must name a 'monai_coat calibration' file, got {path}.*something el"):
         load_calibration(path)
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None])
+@pytest.mark.parametrize("version", [1, 3, 0, "2", None])
 def test_other_versions_are_refused(path, version):
     edit(path, version=version)
-    with pytest.raises(ValueError, match=rf"has version {version!r}, this release reads 1; calibrate again or upgrade"):
+    with pytest.raises(ValueError, match=rf"has version {version!r}, this release reads 2; calibrate again or upgrade"):
         load_calibration(path)
 
 
-@pytest.mark.parametrize("entry", ["cutoff", "alpha", "n", "n_empty", "risk", "guarantee", "method", "network"])
+@pytest.mark.parametrize("entry", [field.name for field in fields(CalibrationResult)])
 def test_missing_entries_are_named(path, entry):
     edit(path, **{entry: None})
     with pytest.raises(ValueError, match=rf"is damaged \('{entry}'\); calibrate again"):
         load_calibration(path)
 
 
-@pytest.mark.parametrize(
-    ("entries", "message"),
-    [
-        ({"cutoff": [float("nan"), 0.5]}, "cutoff must hold finite float32 numbers"),
-        ({"cutoff": [float("inf"), 0.5]}, "cutoff must hold finite float32 numbers"),
-        ({"cutoff": [0.1, 0.5]}, "cutoff must hold finite float32 numbers"),  # the double 0.1 is no float32
-        ({"cutoff": [1e300, 0.5]}, "cutoff must hold finite float32 numbers"),
-        ({"cutoff": [1e-60, 0.5]}, "cutoff must hold finite float32 numbers"),
-        ({"cutoff": ["0.5", 0.5]}, "cutoff must hold finite float32 numbers"),
-        ({"cutoff": [0.5]}, "one entry per class"),
-        ({"cutoff": [], "n": [], "n_empty": [], "risk": []}, "one entry per class"),
-        ({"n": [99]}, "one entry per class"),
-        ({"cutoff": 0.5}, "not iterable"),
-        ({"n": [0, 9]}, "n must be positive"),
-        ({"n": [9.5, 9]}, "n must be positive"),
-        ({"risk": [1.5, 0.1]}, "risk in \\[0, 1\\]"),
-        ({"risk": [float("nan"), 0.1]}, "risk in \\[0, 1\\]"),
-        ({"risk": ["0.1", 0.1]}, "not supported"),
-        ({"alpha": 1.0}, "alpha must be in"),
-        ({"alpha": "0.1"}, "alpha must be a number"),
-        ({"alpha": float("nan")}, "alpha must be in"),
-        ({"network": 5}, "must be text"),
-        ({"method": ["coat"]}, "must be text"),
-        ({"controls": "dice"}, "'dice' is not a valid ConformalRisk"),
-    ],
-)
-def test_impossible_entries_are_refused(path, entries, message):
-    edit(path, **entries)
-    with pytest.raises(ValueError, match=rf"is damaged \(.*{message}.*\); calibrate again"):
+IMPOSSIBLE = [
+    ({"cutoff": [float("nan"), 0.5]}, "cutoff must hold finite float32 numbers"),
+    ({"cutoff": [float("inf"), 0.5]}, "cutoff must hold finite float32 numbers"),
+    ({"cutoff": [0.1, 0.5]}, "cutoff must hold finite float32 numbers"),  # the double 0.1 is no float32
+    ({"cutoff": [1e300, 0.5]}, "cutoff must hold finite float32 numbers"),
+    ({"cutoff": ["0.5", 0.5]}, "cutoff must hold finite float32 numbers"),
+    ({"cutoff": [0.5]}, "one entry per class"),
+    ({"cutoff": [], "n": [], "n_empty": [], "risk": []}, "one entry per class"),
+    ({"n": [99]}, "one entry per class"),
+    ({"cutoff": 0.5}, "not iterable"),
+    ({"n": [0, 9]}, "n must hold positive"),
+    ({"n": [9.5, 9]}, "n must hold positive"),
+    ({"n": [True, 120]}, "n must hold positive"),
+    ({"n": [3, 120]}, "do not support the promise"),
+    ({"n_empty": [-5, 0]}, "n_empty no negative ones"),
+    ({"risk": [1.5, 0.1]}, r"risk must be in \[0, 1\]"),
+    ({"risk": [float("nan"), 0.1]}, r"risk must be in \[0, 1\]"),
+    ({"risk": ["0.1", 0.1]}, r"risk must be in \[0, 1\]"),
+    ({"risk": [0.99, 0.09]}, "do not support the promise"),
+    ({"alpha": 1.0}, "alpha must be in"),
+    ({"alpha": "0.1"}, "alpha must be a number"),
+    ({"alpha": float("nan")}, "alpha must be in"),
+    ({"alpha": 0.3}, r"guarantee must be about alpha=0\.3"),
+    ({"alpha": 0.05, "guarantee": "E[FNR] <= 0.05"}, "do not support the promise"),
+    ({"identity": 5}, "identity must have a network and a pipeline"),
+    ({"identity": ""}, "identity must have a network and a pipeline"),
+    ({"identity": {"network": {}}}, "identity must have a network and a pipeline"),
+    ({"identity": {"network": {"weights": 5}, "pipeline": {}}}, "dictionaries of text"),
+    ({"method": ["coat"]}, "must be text"),
+    ({"controls": "dice"}, "controls and kind must be known, got 'dice' and 'expected_risk'"),
+    ({"kind": "hope"}, "controls and kind must be known, got 'false_negative_rate' and 'hope'"),
+    ({"controls": "false_positive_ratio"}, r"guarantee must be about min\(1, false positives / foreground\)"),
+]
+
+
+@pytest.mark.parametrize("change", [edit, forge])
+@pytest.mark.parametrize(("entries", "message"), IMPOSSIBLE)
+def test_impossible_entries_and_contradictions_are_refused_whatever_the_checksum(path, change, entries, message):
+    change(path, **entries)
+    with pytest.raises(ValueError, match=rf"{path} is damaged \(.*{message}.*\); calibrate again"):
         load_calibration(path)
 
 
-def test_unknown_entries_are_passed_over(path):
-    edit(path, comment="by hand")
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"cutoff": [0.5, -0.5]},
+        {"n_empty": [0, 0]},
+        {"risk": [0.01, 0.09]},
+        {"n": [100, 120]},
+        {"method": "at"},
+        {"identity": {"network": {}, "pipeline": {}}},
+        {"comment": "by hand"},
+        {"checksum": None},
+        {"checksum": "0" * 64},
+    ],
+)
+def test_what_was_edited_is_refused_by_its_checksum(path, entries):
+    edit(path, **entries)
+    with pytest.raises(ValueError, match=rf"{path} was changed after it was written \(its checksum is another\)"):
+        load_calibration(path)
+
+
+def test_unknown_entries_of_whoever_wrote_it_are_passed_over(path):
+    forge(path, comment="of a later release")
     assert load_calibration(path) == RESULT
 
 
 def test_a_calibration_that_fits_is_taken():
     check_calibration_fits(RESULT)
-    check_calibration_fits(RESULT, alpha=0.1, classes=2, network="a" * 64)
-    check_calibration_fits(RESULT, alpha=np.float64(0.1), network="")
-    check_calibration_fits(replace(RESULT, network=""), network="b" * 64)
+    check_calibration_fits(RESULT, alpha=0.1, classes=2, identity=IDENTITY)
+    check_calibration_fits(RESULT, alpha=np.float64(0.1), identity=PipelineIdentity(IDENTITY.network))
+    check_calibration_fits(RESULT, identity=PipelineIdentity(IDENTITY.network, {"inferer": "digest d"}))
+    check_calibration_fits(
+        replace(RESULT, identity=PipelineIdentity()), identity=PipelineIdentity({}, {"inferer": "digest d"})
+    )
 
 
 @pytest.mark.parametrize(
@@ -188,9 +265,26 @@ def test_a_calibration_that_fits_is_taken():
         ({"alpha": 0.1000001}, r"is for alpha=0\.1, wanted is alpha=0\.1000001"),
         ({"alpha": 2}, r"alpha must be in \(0, 1\)"),
         ({"classes": 1}, r"is for 2 classes, the scores have 1; calibrate again"),
-        ({"network": "b" * 64}, r"is for network aaaaaaaaaaaa, this is network bbbbbbbbbbbb; calibrate this network"),
+        (
+            {"identity": PipelineIdentity({"scorer": "CRC", "weights": "digest b"})},
+            "is of another pipeline: weights; calibrate this one, or use the network, preprocessing and inferer that",
+        ),
+        (
+            {"identity": PipelineIdentity({"scorer": "COAT", "space": "logit", "weights": "digest a"})},
+            r"is of another pipeline: scorer \(CRC against COAT\), space \(nothing against logit\); calibrate",
+        ),
+        (
+            {"identity": PipelineIdentity(IDENTITY.network, {"preprocessing": "digest d"})},
+            "another pipeline: preprocessing; ",
+        ),
     ],
 )
 def test_a_calibration_that_does_not_fit_is_refused(wanted, message):
     with pytest.raises(ValueError, match=message):
         check_calibration_fits(RESULT, **wanted)
+
+
+def test_a_calibration_that_does_not_say_its_network_fits_none():
+    for silent in (PipelineIdentity(), PipelineIdentity({}, IDENTITY.pipeline)):
+        with pytest.raises(ValueError, match="does not say which network it is of; calibrate this network again"):
+            check_calibration_fits(replace(RESULT, identity=silent), identity=IDENTITY)

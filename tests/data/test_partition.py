@@ -196,7 +196,7 @@ def test_interrupted_saving_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("monai_coat.data._json.os.replace", fail)
+    monkeypatch.setattr("monai_coat.files.json.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         partition(samples, seed=2).save(tmp_path / "partition.json")
     assert Partition.load(tmp_path / "partition.json", samples) == parts

@@ -17,14 +17,14 @@ from monai_coat.functional import (
     ideal_threshold,
     images_needed,
     precision,
+    relative_set_size,
     set_fraction,
     soft_true_positive_rate,
-    stretch,
     target_coverage,
     true_positive_rate,
     uncertain_share,
 )
-from monai_coat.functional._checks import check_alpha, check_labels, check_temperature
+from monai_coat.functional.checks import check_alpha, check_labels, check_temperature
 from monai_coat.losses import SoftTPRLoss, ThresholdRegressionLoss
 
 OF_PAIRS = {
@@ -33,7 +33,7 @@ OF_PAIRS = {
     "soft_true_positive_rate": lambda s, y: soft_true_positive_rate(s, y, 0.1),
     "ideal_threshold": lambda s, y: ideal_threshold(s, y, 0.1),
     "foreground_sketch": lambda s, y: foreground_sketch(s, y, 8),
-    "stretch": lambda s, y: stretch(s, y, 0.5),
+    "relative_set_size": lambda s, y: relative_set_size(s, y, 0.5),
     "precision": lambda s, y: precision(s, y, 0.5),
     "CoverageStatistic": lambda s, y: CoverageStatistic().update(s, y),
     "SoftTPRLoss": SoftTPRLoss(),

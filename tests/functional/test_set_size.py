@@ -11,7 +11,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from monai_coat.functional import precision, set_fraction, stretch
+from monai_coat.functional import precision, relative_set_size, set_fraction
 
 # Image 0: five pixels, foreground is the first two; at 0.5 (a tie) four are inside, two of them foreground.
 # Image 1: no foreground; one pixel inside. Image 2: foreground everywhere, none inside.
@@ -21,17 +21,16 @@ LABELS = torch.tensor([[[1, 1, 0, 0, 0]], [[0] * 5], [[1] * 5]])
 
 def test_sizes_by_hand():
     assert set_fraction(SCORES, 0.5).tolist() == [[4 / 5], [1 / 5], [0.0]]
-    assert stretch(SCORES, LABELS, 0.5)[[0, 2]].tolist() == [[4 / 2], [0.0]]
-    assert math.isnan(stretch(SCORES, LABELS, 0.5)[1])
-    assert precision(SCORES, LABELS, 0.5)[:2].tolist() == [[2 / 4], [0.0]]
-    assert math.isnan(precision(SCORES, LABELS, 0.5)[2])
+    assert relative_set_size(SCORES, LABELS, 0.5)[[0, 2]].tolist() == [[4 / 2], [0.0]]
+    assert math.isnan(relative_set_size(SCORES, LABELS, 0.5)[1])
+    assert precision(SCORES, LABELS, 0.5).tolist() == [[2 / 4], [0.0], [1.0]]  # nothing in an empty set is wrong
 
 
 def test_one_cutoff_per_class():
     scores, labels = SCORES.transpose(0, 1), LABELS.transpose(0, 1)  # one image, three classes
     cutoff = torch.tensor([0.9, 0.1, 0.3])
     assert set_fraction(scores, cutoff).tolist() == [[1 / 5, 1.0, 3 / 5]]
-    assert stretch(scores, labels, cutoff)[0, [0, 2]].tolist() == [1 / 2, 3 / 5]
+    assert relative_set_size(scores, labels, cutoff)[0, [0, 2]].tolist() == [1 / 2, 3 / 5]
     assert precision(scores, labels, cutoff).tolist() == [[1.0, 0.0, 1.0]]
 
 
@@ -43,7 +42,7 @@ def test_precisions_shapes_and_metadata(rng, dtype, label_dtype):
     inside, mask = scores.double().numpy() >= 0.5, labels.numpy()
     axes = (2, 3, 4)
     wrapped = MetaTensor(scores.requires_grad_()), MetaTensor(labels.to(label_dtype))
-    found = [set_fraction(wrapped[0], 0.5), stretch(*wrapped, 0.5), precision(*wrapped, 0.5)]
+    found = [set_fraction(wrapped[0], 0.5), relative_set_size(*wrapped, 0.5), precision(*wrapped, 0.5)]
     both = (inside & mask).sum(axes)
     expected = [inside.mean(axes), inside.sum(axes) / mask.sum(axes), both / inside.sum(axes)]
     for one, other in zip(found, expected, strict=True):
@@ -53,5 +52,5 @@ def test_precisions_shapes_and_metadata(rng, dtype, label_dtype):
 
 
 def test_predicting_everything_is_one_over_the_foreground():
-    assert stretch(SCORES, LABELS, -1.0)[[0, 2]].tolist() == [[5 / 2], [1.0]]
+    assert relative_set_size(SCORES, LABELS, -1.0)[[0, 2]].tolist() == [[5 / 2], [1.0]]
     assert precision(SCORES, LABELS, -1.0).tolist() == [[2 / 5], [0.0], [1.0]]

@@ -1,13 +1,13 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A shard's file is what its images give, from any engine and any number of workers."""
+"""The file of a site is what its images give, from any engine and any number of workers."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from monai_coat.calibration import BinnedStatistic, CoverageStatistic, fingerprint, load_statistic
+from monai_coat.calibration import BinnedStatistic, CoverageStatistic, identity_of, load_statistic
 from monai_coat.handlers import CollectStatistic
 
 SCORES, LABELS = torch.rand(24, 1, 6, 6), torch.ones(24, 1, 6, 6)
@@ -21,14 +21,15 @@ def test_the_file_holds_the_statistic_of_all_batches(plain_engine, make_network,
     state = plain_engine.run(BATCHES)
     expected = kind()
     expected.update(SCORES, LABELS)
-    shard = load_statistic(tmp_path / "deep" / "north.npz")
-    assert (shard.network, shard.method) == (fingerprint(network), "coat")
-    assert shard.statistic.n == state.statistic.n == (24,)
+    collected = load_statistic(tmp_path / "deep" / "north.npz")
+    assert (collected.identity, collected.method) == (identity_of(network), "coat")
+    assert collected.statistic.n == state.statistic.n == (24,)
+    assert len(collected.images) == 24
     assert not bool(network.calibrated)
     if kind is BinnedStatistic:
-        assert (shard.statistic.rates == expected.rates).all()
+        assert (collected.statistic.rates == expected.rates).all()
     else:
-        assert torch.equal(shard.statistic.state_dict()["0"]["scores"], expected.state_dict()["0"]["scores"])
+        assert torch.equal(collected.statistic.state_dict()["0"]["scores"], expected.state_dict()["0"]["scores"])
 
 
 def test_every_epoch_begins_anew(plain_engine, tmp_path):

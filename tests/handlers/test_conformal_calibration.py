@@ -10,13 +10,16 @@ import pytest
 import torch
 from ignite.engine import Engine
 from monai.handlers import from_engine
+from monai.inferers import SimpleInferer
+from monai.transforms import Compose, ScaleIntensity
 from torch import nn
 
 from monai_coat.calibration import (
-    CoverageStatistic,
+    ExpectedRisk,
+    FalsePositiveRatio,
+    WorstClassFalseNegativeRate,
     calibrate_maps,
-    calibrate_worst_class,
-    fingerprint,
+    identity_of,
     load_calibration,
 )
 from monai_coat.handlers import ConformalCalibration
@@ -56,34 +59,35 @@ def test_maps_may_differ_in_size(plain_engine):
 
 def test_the_result_goes_where_it_was_asked_for(pairs, plain_engine, make_network, tmp_path):
     network, path = make_network(), tmp_path / "deep" / "calibration.json"
-    before = fingerprint(network)
+    before = identity_of(network)
     ConformalCalibration(0.1, network, path, method="coat").attach(plain_engine)
     result = plain_engine.run(pairs).calibration
-    assert result == replace(calibrate_maps(*maps(pairs), 0.1), method="coat", network=before)
+    assert result == replace(calibrate_maps(*maps(pairs), 0.1), method="coat", identity=before)
     assert load_calibration(path) == result
     assert bool(network.calibrated)
     assert tuple(network.calibrated_cutoff.tolist()) == result.cutoff
     assert tuple(network.calibrated_n.tolist()) == result.n
-    assert fingerprint(network) == before  # a calibration does not make it another network
+    assert identity_of(network) == before  # a calibration does not make it another network
 
 
 def test_the_worst_class_can_be_promised(plain_engine, make_network):
     network = make_network(num_classes=2)
     scores, labels = torch.rand(20, 2, 6, 6), torch.rand(20, 2, 6, 6) < 0.3
-    ConformalCalibration(0.1, network, risk="worst_miss").attach(plain_engine)
+    guarantee = ExpectedRisk(WorstClassFalseNegativeRate(), 0.1)
+    ConformalCalibration(network=network, guarantee=guarantee).attach(plain_engine)
     result = plain_engine.run([(scores[:9], labels[:9]), (scores[9:], labels[9:])]).calibration
-    statistic = CoverageStatistic()
-    statistic.update(scores, labels)
-    assert result == replace(calibrate_worst_class(statistic, 0.1), network=fingerprint(network))
+    expected = calibrate_maps(list(scores), list(labels), guarantee=guarantee)
+    assert result == replace(expected, identity=identity_of(network))
     assert tuple(network.calibrated_cutoff.tolist()) == result.cutoff
 
 
-def test_false_alarms_go_to_the_artifact_alone(pairs, plain_engine, make_network, tmp_path):
+def test_false_positives_go_to_the_artifact_alone(pairs, plain_engine, make_network, tmp_path):
     network = make_network()
-    ConformalCalibration(0.2, network, tmp_path / "certain.json", risk="false_alarm").attach(plain_engine)
+    guarantee = ExpectedRisk(FalsePositiveRatio(), 0.2)
+    ConformalCalibration(None, network, tmp_path / "certain.json", guarantee=guarantee).attach(plain_engine)
     result = plain_engine.run(pairs).calibration
     assert load_calibration(tmp_path / "certain.json") == result
-    assert (result.controls, result.network) == ("false_alarm", fingerprint(network))
+    assert (result.controls, result.identity) == ("false_positive_ratio", identity_of(network))
     assert not bool(network.calibrated)
 
 
@@ -115,7 +119,7 @@ def test_an_evaluator_of_the_host_takes_it(make_network, make_evaluator, images)
 def test_a_wrapped_network_is_calibrated_itself(pairs, plain_engine, make_network, wrap):
     network = make_network()
     ConformalCalibration(0.1, wrap(network)).attach(plain_engine)
-    assert plain_engine.run(pairs).calibration.network == fingerprint(network)
+    assert plain_engine.run(pairs).calibration.identity == identity_of(network)
     assert bool(network.calibrated)
 
 
@@ -171,6 +175,22 @@ def test_wrong_arguments_are_refused(make_network):
         ConformalCalibration(0.0)
     with pytest.raises(TypeError, match=r"network must be an AdaptiveSegmenter, got Sequential"):
         ConformalCalibration(0.1, make_network().segmenter)
+    with pytest.raises(TypeError, match=r"alpha or guarantee must be given, and not both, got None and None"):
+        ConformalCalibration()
+    with pytest.raises(TypeError, match=r"and not both, got 0.1 and ExpectedRisk"):
+        ConformalCalibration(0.1, guarantee=ExpectedRisk(alpha=0.1))
+    with pytest.raises(TypeError, match=r"guarantee must be a Guarantee such as .*, got str; a level alone is alpha"):
+        ConformalCalibration(guarantee="fnr")
+
+
+def test_the_pipeline_is_part_of_the_identity(pairs, plain_engine, make_network, tmp_path):
+    network, pipeline = make_network(), {"preprocessing": Compose([ScaleIntensity()]), "inferer": SimpleInferer()}
+    ConformalCalibration(0.1, network, tmp_path / "calibration.json", pipeline=pipeline).attach(plain_engine)
+    plain_engine.run(pairs)
+    saved = load_calibration(tmp_path / "calibration.json")
+    assert saved.identity == identity_of(network, pipeline)
+    other = {"preprocessing": Compose([ScaleIntensity(maxv=2.0)]), "inferer": SimpleInferer()}
+    assert saved.identity.differences(identity_of(network, other)) == ["preprocessing"]
 
 
 def test_an_output_of_another_form_is_refused(plain_engine):
@@ -183,7 +203,7 @@ def test_workers_calibrate_as_one_does_and_the_first_writes(run_workers, tmp_pat
     """Also where one of them has no image; and both refuse where all images together are too few."""
     found = run_workers(str(Path(two_workers.__file__)))
     expected = asdict(two_workers.calibrate(range(19)))
-    expected.pop("network")
+    expected.pop("identity")
     for how in two_workers.SHARDS:
         for rank in range(2):
             assert found[rank][how]["result"] == json.loads(json.dumps(expected)), how

@@ -18,7 +18,8 @@ from monai_coat.data import synthetic_images
 from monai_coat.handlers import ConformalCalibration, Coverage, CoverageGap, ImageRecords, LossHistory, load_losses
 from monai_coat.inferers import AdaptiveInferer, load_calibrated
 from monai_coat.losses import SoftTPRLoss
-from monai_coat.networks import AdaptiveSegmenter, MarginScorer, ThresholdPredictor, save_weights
+from monai_coat.networks import AdaptiveSegmenter, save_weights
+from monai_coat.scorers import MarginScorer, ThresholdPredictor
 from monai_coat.transforms import ConformalMaskd, SegmenterProbsd
 
 ALPHA = 0.1

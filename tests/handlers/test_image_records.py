@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 from monai.handlers import from_engine
 
-from monai_coat.handlers import ImageRecords, KeptMasks
+from monai_coat.handlers import ImageRecords, PackedMasks
 from monai_coat.metrics import image_records
 
 PAIR = from_engine(["pred", "label"])
@@ -20,7 +20,7 @@ PAIR = from_engine(["pred", "label"])
 @pytest.mark.parametrize("classes", [1, 3])
 def test_kept_masks_come_back_bit_by_bit(size, classes):
     mask, label = torch.rand(classes, *size) > 0.5, (torch.rand(classes, *size) > 0.5).float()
-    kept = KeptMasks.of(mask, label)
+    kept = PackedMasks.of(mask, label)
     assert kept.packed.nbytes == math.ceil(2 * mask.numel() / 8)
     for found, expected in zip(kept.unpack(), (mask, label.bool()), strict=True):
         assert found.dtype == np.bool_
@@ -62,8 +62,8 @@ def named(images, names):
 def test_names_are_those_of_the_label_files(make_network, make_evaluator, images, batch_size):
     names = ["in/zebra.nii.gz", "in/ape.png", "cow", "other/dog.v2.png", "in/bee.png"]
     state = run(make_evaluator(make_network(cutoff=(0.1,)), named(images, names), batch_size), keep_masks=True)
-    assert [r.name for r in state.records] == ["ape", "bee", "cow", "dog", "zebra"]
-    assert set(state.masks) == {"ape", "bee", "cow", "dog", "zebra"}
+    assert [r.name for r in state.records] == ["ape", "bee", "cow", "dog.v2", "zebra"]
+    assert set(state.masks) == {"ape", "bee", "cow", "dog.v2", "zebra"}
     assert [r.name for r in state.records if not r.foreground] == ["cow"]
 
 

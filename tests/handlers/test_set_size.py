@@ -49,7 +49,7 @@ def test_arguments_reach_the_metric():
     assert handler.metric_fn.reduction == "sum"
 
 
-@pytest.mark.parametrize("quantity", ["stretch", "fraction", "precision"])
+@pytest.mark.parametrize("quantity", ["relative", "fraction", "precision"])
 def test_every_quantity(pairs, plain_engine, quantity):
     metric = SetSizeMetric(quantity)
     for scores, labels in pairs:

@@ -53,7 +53,7 @@ def main(folder: Path) -> None:
     for how, shards in SHARDS.items():
         network, path = AdaptiveSegmenter(nn.Conv2d(1, 1, 1)), folder / f"{how} by {rank}.json"
         result = asdict(calibrate(shards[rank], network=network, path=path))
-        del result["network"]  # the weights are each worker's own here
+        del result["identity"]  # the weights are each worker's own here
         buffers = [network.calibrated_cutoff.tolist(), network.calibrated_n.tolist(), bool(network.calibrated)]
         found[how] = {"result": result, "buffers": buffers, "written": path.exists()}
     try:

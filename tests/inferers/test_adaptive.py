@@ -9,7 +9,8 @@ from monai.inferers import SimpleInferer, SlidingWindowInferer, SlidingWindowInf
 from torch import nn
 
 from monai_coat.inferers import AdaptiveInferer
-from monai_coat.networks import AdaptiveSegmenter, MarginScorer
+from monai_coat.networks import AdaptiveSegmenter
+from monai_coat.scorers import MarginScorer
 
 WINDOWS = SlidingWindowInferer(roi_size=(16, 16), sw_batch_size=3, overlap=0.5, mode="gaussian")
 

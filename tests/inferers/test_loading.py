@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from monai_coat.calibration import calibrate_maps, fingerprint, load_calibration, save_calibration
+from monai_coat.calibration import calibrate_maps, identity_of, load_calibration, save_calibration
 from monai_coat.inferers import load_calibrated
-from monai_coat.networks import AdaptiveSegmenter, MarginScorer, ThresholdPredictor, save_weights
+from monai_coat.networks import AdaptiveSegmenter, save_weights
+from monai_coat.scorers import MarginScorer, ThresholdPredictor
 
 
 def networks_of_one_segmenter():
@@ -24,7 +25,7 @@ def calibrate_and_save(networks, folder, alpha=0.1):
     for method, network in networks.items():
         with torch.no_grad():
             result = calibrate_maps(list(network(images)), list(labels), alpha)
-        result = type(result)(**{**vars(result), "method": method, "network": fingerprint(network)})
+        result = type(result)(**{**vars(result), "method": method, "identity": identity_of(network)})
         network.set_calibration(result.cutoff, result.alpha, result.n)
         save_calibration(result, folder / f"calibration_{method}.json")
         save_weights(network, folder / f"model_{method}.pt")
@@ -57,7 +58,7 @@ def test_a_path_may_be_text_and_one_network_enough(saved):
 
 def test_weights_saved_before_the_calibration_are_calibrated_by_the_artifact(saved):
     networks, folder = saved
-    networks["coat"].calibrated.fill_(False)
+    networks["coat"].clear_calibration()
     save_weights(networks["coat"], folder / "model_coat.pt")
     loaded = load_calibrated({"coat": networks_of_one_segmenter()["coat"]}, folder, alpha=0.1)
     assert bool(loaded["coat"].calibrated)
@@ -81,14 +82,16 @@ def test_an_artifact_of_another_network_is_refused(saved, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     calibrate_and_save(networks_of_one_segmenter(), elsewhere)
     (elsewhere / "calibration_coat.json").rename(saved[1] / "calibration_coat.json")
-    refused(saved[1], r"calibration is for network \w{12}, this is network \w{12}; calibrate this network")
+    refused(saved[1], r"calibration is of another pipeline: .*scorer weights, segmenter weights; calibrate this one")
 
 
-def test_a_calibration_of_false_alarms_is_no_prediction_set(saved):
+def test_a_calibration_of_false_positives_is_no_prediction_set(saved):
     _, folder = saved
     path = folder / "calibration_coat.json"
-    save_calibration(replace(load_calibration(path), controls="false_alarm"), path)
-    with pytest.raises(ValueError, match=r"calibration_coat.json must be of what is missed, got one of 'false_alarm'"):
+    save_calibration(replace(load_calibration(path), controls="false_positive_ratio", guarantee=""), path)
+    with pytest.raises(
+        ValueError, match=r"calibration_coat.json must be of what is missed, got one of 'false_positive_ratio'"
+    ):
         load_calibrated(networks_of_one_segmenter(), folder, alpha=0.1)
 
 
@@ -97,7 +100,7 @@ def test_swapped_artifacts_are_refused(saved):
     (folder / "calibration_crc.json").rename(folder / "spare")
     (folder / "calibration_coat.json").rename(folder / "calibration_crc.json")
     (folder / "spare").rename(folder / "calibration_coat.json")
-    refused(folder, r"calibration is for network", methods=("coat",))
+    refused(folder, r"calibration is of another pipeline: .*weights", methods=("coat",))
 
 
 def test_weights_changed_after_the_calibration_are_refused(saved):
@@ -105,13 +108,13 @@ def test_weights_changed_after_the_calibration_are_refused(saved):
     with torch.no_grad():
         next(networks["coat"].scorer.parameters()).add_(1e-3)
     save_weights(networks["coat"], folder / "model_coat.pt")
-    refused(folder, r"calibration is for network")
+    refused(folder, r"calibration is of another pipeline: .*weights")
 
 
 @pytest.mark.parametrize("name", ["model_coat.pt", "calibration_coat.json"])
 def test_missing_files_are_named(saved, name):
     (saved[1] / name).unlink()
-    refused(saved[1], rf"must name .*{name}", error=FileNotFoundError, methods=("coat",))
+    refused(saved[1], rf"got .*{name}", error=FileNotFoundError, methods=("coat",))
 
 
 def test_networks_that_share_a_segmenter_must_be_calibrated_with_it(saved, tmp_path_factory):
@@ -120,5 +123,5 @@ def test_networks_that_share_a_segmenter_must_be_calibrated_with_it(saved, tmp_p
     calibrate_and_save(networks_of_one_segmenter(), elsewhere)
     for name in ("model_coat.pt", "calibration_coat.json"):
         (elsewhere / name).rename(saved[1] / name)
-    refused(saved[1], r"calibration is for network")
+    refused(saved[1], r"calibration is of another pipeline: .*weights")
     load_calibrated({"coat": networks_of_one_segmenter()["coat"]}, saved[1], 0.1)  # alone it is fine

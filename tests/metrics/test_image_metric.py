@@ -19,7 +19,7 @@ from tests.metrics.two_workers import METRICS, shard
 MAKE = {
     "coverage": CoverageMetric,
     "gap": lambda *args, **kwargs: CoverageGapMetric(0.1, *args, **kwargs),
-    "stretch": lambda *args, **kwargs: SetSizeMetric("stretch", *args, **kwargs),
+    "relative": lambda *args, **kwargs: SetSizeMetric("relative", *args, **kwargs),
     "fraction": lambda *args, **kwargs: SetSizeMetric("fraction", *args, **kwargs),
     "precision": lambda *args, **kwargs: SetSizeMetric("precision", *args, **kwargs),
 }

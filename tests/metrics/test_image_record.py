@@ -19,17 +19,17 @@ def test_numbers_by_hand(images):
     )
     # Difficulty: the mass min(p, 1 - p) of 0.1 + 0.2 + 0.4 + 0.3 in a mass of 2.4.
     assert dataclasses.astuple(first) == ("a", 2 / 3, 2, 2, 3, 4, pytest.approx(1.0 / 2.4))
-    assert (first.stretch, first.precision, first.set_fraction) == (2 / 3, 1.0, 0.5)
-    assert (second.coverage, second.stretch, second.precision, second.set_fraction) == (1.0, 1.5, 2 / 3, 0.75)
+    assert (first.relative_set_size, first.precision, first.set_fraction) == (2 / 3, 1.0, 0.5)
+    assert (second.coverage, second.relative_set_size, second.precision, second.set_fraction) == (1.0, 1.5, 2 / 3, 0.75)
     assert math.isnan(third.coverage)
-    assert math.isnan(third.stretch)
+    assert math.isnan(third.relative_set_size)
     assert (third.set_size, third.true_positives, third.foreground, third.precision) == (1, 0, 0, 0.0)
 
 
-def test_an_empty_set_has_no_precision():
+def test_an_empty_set_covers_nothing_and_has_nothing_wrong():
     (record,) = image_records("a", torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), torch.ones(1, 2, 2))
-    assert (record.coverage, record.stretch, record.set_fraction) == (0.0, 0.0, 0.0)
-    assert math.isnan(record.precision)
+    assert (record.coverage, record.relative_set_size, record.set_fraction) == (0.0, 0.0, 0.0)
+    assert record.precision == 1.0
 
 
 def test_every_class_has_a_record():

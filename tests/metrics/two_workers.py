@@ -16,7 +16,7 @@ from monai_coat.metrics import CoverageGapMetric, CoverageMetric, SetSizeMetric
 METRICS = {
     "coverage": CoverageMetric(reduction="mean_batch"),
     "gap": CoverageGapMetric(0.1, reduction="mean_batch"),
-    "stretch": SetSizeMetric("stretch", reduction="mean_batch"),
+    "relative": SetSizeMetric("relative", reduction="mean_batch"),
     "fraction": SetSizeMetric("fraction", reduction="mean_batch"),
     "precision": SetSizeMetric("precision", reduction="mean_batch"),
 }

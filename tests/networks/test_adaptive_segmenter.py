@@ -7,16 +7,10 @@ import torch
 from monai.data import MetaTensor
 from torch import nn
 
-from monai_coat.calibration import fingerprint
+from monai_coat.calibration import identity_of
 from monai_coat.losses import SoftTPRLoss
-from monai_coat.networks import (
-    AdaptiveSegmenter,
-    MarginScorer,
-    ProbabilityActivation,
-    ProbabilityScorer,
-    ThresholdPredictor,
-    unwrap_adaptive_segmenter,
-)
+from monai_coat.networks import AdaptiveSegmenter, ProbabilityActivation, unwrap_adaptive_segmenter
+from monai_coat.scorers import MarginScorer, ProbabilityScorer, ThresholdPredictor
 
 
 class Fixed(nn.Module):
@@ -65,10 +59,10 @@ def test_logit_temperature_divides_logits_and_stays_with_the_weights():
     softened = AdaptiveSegmenter(Fixed(logits), num_classes=3, logit_temperature=2)
     torch.testing.assert_close(softened(image).flatten(), torch.sigmoid(torch.tensor([0.0, 1.0, -0.5])))
     loaded = AdaptiveSegmenter(Fixed(logits), num_classes=3)
-    assert fingerprint(loaded) != fingerprint(softened)
+    assert identity_of(loaded) != identity_of(softened)
     loaded.load_state_dict(softened.state_dict())
     assert torch.equal(loaded(image), softened(image))
-    assert fingerprint(loaded) == fingerprint(softened)
+    assert identity_of(loaded) == identity_of(softened)
 
 
 def test_impossible_logit_temperatures_are_refused():

@@ -104,7 +104,7 @@ def test_onnx_in_a_process_without_any_of_our_python(network, tmp_path):
 
 
 def test_an_uncalibrated_network_is_refused(make_network):
-    with pytest.raises(RuntimeError, match="network must be calibrated before its masks are exported"):
+    with pytest.raises(RuntimeError, match="network must be calibrated before it gives a prediction set"):
         CalibratedMask(make_network())
     with pytest.raises(TypeError, match="network must be an AdaptiveSegmenter"):
         CalibratedMask(nn.Conv2d(3, 1, 1))
@@ -114,3 +114,9 @@ def test_a_wrapped_network_is_taken_out(make_network):
     network = make_network(cutoff=(0.25,))
     assert CalibratedMask(nn.DataParallel(network)).network is network
     assert isinstance(CalibratedMask(network).network, AdaptiveSegmenter)
+
+
+def test_a_tie_is_inside():
+    network = AdaptiveSegmenter(nn.Identity(), activation="identity")
+    network.set_calibration((0.25,), alpha=0.1, n=(9,))
+    assert CalibratedMask(network)(torch.tensor([[[[0.2, 0.25, 0.3]]]])).tolist() == [[[[0, 1, 1]]]]

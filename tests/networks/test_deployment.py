@@ -9,7 +9,8 @@ import pytest
 import torch
 from monai.networks.utils import convert_to_onnx, convert_to_torchscript
 
-from monai_coat.networks import AdaptiveSegmenter, MarginScorer, ThresholdPredictor
+from monai_coat.networks import AdaptiveSegmenter
+from monai_coat.scorers import MarginScorer, ThresholdPredictor
 
 # An example batch of 2 (torch.export takes 0 and 1 for constants), and inputs of other batches and sizes.
 EXAMPLE = torch.linspace(0, 1, 2 * 3 * 20 * 24).reshape(2, 3, 20, 24)

@@ -66,9 +66,9 @@ def test_histograms_count_every_image_on_equal_axes(sheet, records):
     assert crc.get_position().height == pytest.approx(coat.get_position().height)
     assert [text.get_text() for text in sheet.figure.texts] == [
         "crc",
-        "mean 0.500 · 67% below target · median stretch 0.50",
+        "mean 0.500 · 67% below target · median rel. size 0.50",
         "coat",
-        "mean 0.792 · 100% below target · median stretch 1.12",  # of 7/8, 6/8, 3/4, and of 8/8, 9/8, 6/4
+        "mean 0.792 · 100% below target · median rel. size 1.12",  # of 7/8, 6/8, 3/4, and of 8/8, 9/8, 6/4
     ]
 
 

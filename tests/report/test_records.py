@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import monai_coat.metrics
-from monai_coat.report import ImageRecord, load_records, save_records, trivial_records
+from monai_coat.report import ImageRecord, load_records, predict_all_records, save_records
 from monai_coat.report.records import check_same_images, with_foreground
 
 
@@ -18,13 +18,13 @@ def test_there_is_one_record_class():
 
 def test_properties(record):
     image = record("a", 6, 12, 8)
-    assert (image.stretch, image.precision, image.set_fraction) == (1.5, 0.5, 0.12)
-    assert math.isnan(record("a", 0, 0, 8).precision)
-    assert math.isnan(record("a", 0, 5, 0).stretch)
+    assert (image.relative_set_size, image.precision, image.set_fraction) == (1.5, 0.5, 0.12)
+    assert record("a", 0, 0, 8).precision == 1.0  # nothing in an empty set is wrong
+    assert math.isnan(record("a", 0, 5, 0).relative_set_size)
 
 
-def test_the_trivial_predictor_takes_every_pixel(records):
-    trivial = trivial_records(records["crc"])
+def test_the_predictor_of_all_takes_every_pixel(records):
+    trivial = predict_all_records(records["crc"])
     assert [r.name for r in trivial] == ["a", "b", "c", "d"]
     assert [r.set_size for r in trivial] == [100] * 4
     assert [r.true_positives for r in trivial] == [8, 8, 4, 0]

@@ -32,10 +32,10 @@ def test_a_row_by_hand(records):
     assert row.coverage_gap == pytest.approx(1.25 / 3)
     assert row.shortfall == pytest.approx(1 / 3)
     assert row.share_below == pytest.approx(2 / 3)
-    # Sets of 16, 4, 0 pixels on 8, 8, 4: stretch 2, 0.5, 0. Precision 0.5 and 1, the third set being empty.
-    assert row.stretch_mean == pytest.approx(2.5 / 3)
-    assert row.stretch_median == 0.5
-    assert row.precision == 0.75
+    # Sets of 16, 4, 0 pixels on 8, 8, 4: relative set size 2, 0.5, 0. Precision 0.5, 1, and 1 of the empty third set.
+    assert row.relative_size_mean == pytest.approx(2.5 / 3)
+    assert row.relative_size_median == 0.5
+    assert row.precision == pytest.approx(2.5 / 3)
     assert row.false_alarm == 0.25  # 25 of 100 pixels of the image without foreground
 
 
@@ -47,7 +47,7 @@ def oracle(method, records, alpha):
     )
     full = foreground > 0
     coverage = hits[full] / foreground[full]
-    kept = full & (size > 0)
+    precision = [h / s if s else 1.0 for h, s in zip(hits[full], size[full], strict=True)]
     return (
         method,
         full.sum(),
@@ -59,7 +59,7 @@ def oracle(method, records, alpha):
         np.count_nonzero(coverage < 1 - alpha) / full.sum(),
         (size[full] / foreground[full]).mean(),
         np.quantile(size[full] / foreground[full], 0.5),
-        (hits[kept] / size[kept]).mean(),
+        np.mean(precision),
         (size[~full] / pixels[~full]).mean(),
     )
 
@@ -90,7 +90,7 @@ def test_nine_of_ten_is_not_below_nine_tenths(record):
 def test_what_cannot_be_known_is_nan(record):
     row = summarize("m", [record("a", 0, 0, 8)], alpha=0.1)
     assert math.isnan(row.marginal_se)
-    assert math.isnan(row.precision)
+    assert row.precision == 1.0
     assert math.isnan(row.false_alarm)
 
 
@@ -105,12 +105,12 @@ def test_arguments_of_summarize(records):
 
 def test_the_trivial_predictor_comes_last_with_a_gap_of_alpha(records):
     rows = comparison_table(records, alpha=0.1)
-    assert [row.method for row in rows] == ["crc", "coat", "everything"]
+    assert [row.method for row in rows] == ["crc", "coat", "predict-all"]
     assert rows[:2] == [summarize(method, each, 0.1) for method, each in records.items()]
     last = rows[2]
     assert (last.marginal_coverage, last.shortfall, last.share_below, last.false_alarm) == (1, 0, 0, 1)
     assert last.coverage_gap == pytest.approx(0.1, abs=1e-15)
-    assert last.stretch_median == 12.5  # 100 pixels over 8
+    assert last.relative_size_median == 12.5  # 100 pixels over 8
     assert len(comparison_table(records, 0.1, trivial=False)) == 2
 
 
@@ -119,8 +119,10 @@ def test_arguments_of_the_table(records):
         comparison_table({}, 0.1)
     with pytest.raises(ValueError, match="same images for every method"):
         comparison_table({**records, "at": records["crc"][:2]}, 0.1)
-    taken = {"everything": records["crc"]}
-    with pytest.raises(ValueError, match="must not name a method 'everything' when trivial is True, got 'everything'"):
+    taken = {"predict-all": records["crc"]}
+    with pytest.raises(
+        ValueError, match="must not name a method 'predict-all' when trivial is True, got 'predict-all'"
+    ):
         comparison_table(taken, 0.1)
     assert len(comparison_table(taken, 0.1, trivial=False)) == 1
 
@@ -135,17 +137,17 @@ def test_markdown(records):
     assert header.startswith(
         "| Method | Marginal coverage → 0.75 | Coverage gap ↓ | Shortfall ↓ | Share below target ↓ |"
     )
-    assert header.endswith("| Stretch, mean ↓ | Stretch, median ↓ | Precision ↑ | False alarm ↓ |")
+    assert header.endswith("| Relative set size, mean ↓ | Relative set size, median ↓ | Precision ↑ | False alarm ↓ |")
     assert {line.count("|") for line in [header, rule, *lines]} == {10}
-    assert lines[0] == "| crc | 0.500 ± 0.289 | 0.417 | 0.333 | 0.667 | 0.833 | 0.500 | 0.750 | 0.250 |"
-    assert lines[2].startswith("| everything | 1.000 ± 0.000 | 0.250 | 0.000 | 0.000 |")
+    assert lines[0] == "| crc | 0.500 ± 0.289 | 0.417 | 0.333 | 0.667 | 0.833 | 0.500 | 0.833 | 0.250 |"
+    assert lines[2].startswith("| predict-all | 1.000 ± 0.000 | 0.250 | 0.000 | 0.000 |")
 
 
 def test_markdown_without_empty_images_and_with_odd_names(record):
     rows = [summarize("a|b\nc", [record("x", 0, 0, 8)], 0.1)]
     caption, _, _, _, line = to_markdown(rows, 0.1).splitlines()
     assert "1 image with foreground. →" in caption
-    assert line == r"| a\|b c | 0.000 ± n/a | 0.900 | 0.900 | 1.000 | 0.000 | 0.000 | n/a | n/a |"
+    assert line == r"| a\|b c | 0.000 ± n/a | 0.900 | 0.900 | 1.000 | 0.000 | 0.000 | 1.000 | n/a |"
 
 
 def test_markdown_is_of_one_test_set(records):

@@ -69,7 +69,7 @@ def test_an_artifact_serves_by_its_path(tmp_path):
 
 
 def test_missing_and_damaged_artifacts_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"path must name a calibration file, got .*none\.json"):
+    with pytest.raises(FileNotFoundError, match=r"a calibration must be a file, got .*none\.json"):
         ConformalMask(tmp_path / "none.json")
     (tmp_path / "odd.json").write_text("{}")
     with pytest.raises(ValueError, match=r"odd\.json"):

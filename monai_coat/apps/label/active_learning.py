@@ -1,6 +1,9 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Which image next: that of which the model can call least certain, and now and then any."""
+"""Which image next: that of which the model can call least certain, and now and then any.
+
+Tested by tests/apps/test_label_server.py.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import Any
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from monai_coat.apps.retraining import keep_apart
+from monai_coat.apps.retraining import split_for_recalibration
 from monai_coat.apps.serving import CalibratedBundle
 
 __all__ = ["AmbiguityScoring", "ByAmbiguity", "picked_as_hard"]
@@ -23,7 +26,9 @@ KEY = "ambiguity"
 
 
 class AmbiguityScoring(ScoringMethod):  # type: ignore[misc]
-    """Leaves in each image's information the share of its possible set that is not certain, between 0 and 1.
+    """Leaves in each image's information the share of its possible sets that is not certain, between 0 and 1.
+
+    Sizes of the classes are added, so that a voxel of two possible sets counts in both.
 
     Args:
         served: the bundle.
@@ -44,7 +49,7 @@ class AmbiguityScoring(ScoringMethod):  # type: ignore[misc]
             except (ValueError, OSError, RuntimeError) as error:
                 logger.warning("%s has no score: %s", image, error)
                 continue
-            possible = sum(size for name, size in sizes.items() if name.endswith(" possible"))
+            possible = sum(sizes[f"{name} possible"] for name in self.served.classes)
             scored[image] = possible / max(sum(sizes.values()), 1)
             datastore.update_image_info(image, {KEY: scored[image]})
         return {"executed": len(scored), "scores": scored}
@@ -54,8 +59,8 @@ class ByAmbiguity(Strategy):  # type: ignore[misc]
     """The image of the largest ambiguity among those to learn from; among those to calibrate on, any.
 
     Images that were picked for being hard are not like new ones, and a calibration on them would promise nothing about
-    these. So only the images that :func:`~monai_coat.apps.keep_apart` leaves to learn from are picked; of the others
-    one is drawn at random whenever fewer of them are annotated.
+    these. So only the images that :func:`~monai_coat.apps.split_for_recalibration` leaves to learn from are picked; of
+    the others one is drawn at random whenever fewer of them are annotated.
     """
 
     def __init__(self) -> None:
@@ -86,5 +91,5 @@ def picked_as_hard(datastore: Any, image: str) -> bool:
 
 def _sides(images: Iterable[str]) -> tuple[list[str], list[str]]:
     """Images to learn from and to calibrate on."""
-    learning, calibration = keep_apart([{"id": image} for image in sorted(images)])
-    return [each["id"] for each in learning], [each["id"] for each in calibration]
+    learning, calibration = split_for_recalibration([{"id": image} for image in sorted(images)])
+    return [sample["id"] for sample in learning], [sample["id"] for sample in calibration]

@@ -1,6 +1,9 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The app: a bundle of this package behind MONAI Label's server."""
+"""The app: a bundle of this package behind MONAI Label's server.
+
+Tested by tests/apps/test_label_server.py.
+"""
 
 from __future__ import annotations
 

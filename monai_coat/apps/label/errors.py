@@ -1,6 +1,9 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Errors of the server as sentences: MONAI Label answers some of them with "Internal Server Error" alone."""
+"""Errors of the server as sentences: MONAI Label answers some of them with "Internal Server Error" alone.
+
+Tested by tests/apps/test_label_server.py.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Inference: one label map of certain and possible, and what is promised about it."""
+"""Inference: one label map of certain and possible, and what is promised about it.
+
+Tested by tests/apps/test_label_server.py.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fastapi import HTTPException
 from monai.data import MetaTensor
 from monai.transforms import SaveImage
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.transform.writer import write_itk
+from PIL import Image
+from torch import Tensor
 
 from monai_coat.apps.label.polygons import write_polygons
 from monai_coat.apps.serving import CalibratedBundle
@@ -57,7 +63,7 @@ class CertaintyInferTask(InferTask):  # type: ignore[misc]
             prediction = self.served.predict(request["image"], alpha)
             result = {**prediction.result, "label_names": self.served.labels}
             if request.get("output") in ("asap", "dsa") and self.served.spatial_dims == 2:
-                return write_polygons(prediction.labels[0].numpy(), self.served.labels, result, request)
+                return write_polygons(prediction.labels[0].as_subclass(Tensor), self.served.certainty, result, request)
             path = write_labels(prediction.labels, _extension(request, self.served.spatial_dims))
         except (ValueError, TypeError, RuntimeError, OSError) as error:
             raise HTTPException(400, str(error)) from error
@@ -83,17 +89,24 @@ def _extension(request: dict[str, Any], dims: int) -> str:
 
 
 def write_labels(labels: MetaTensor, extension: str) -> str:
-    """Write labels ``(1, *spatial)`` to a new temporary file, which the server removes once it was sent."""
+    """Write labels ``(1, *spatial)`` to a new temporary file, which the server removes once it was sent.
+
+    The file has the type of the labels, 8 bits or, with more than five classes, 32; PNG files have 16 bits then.
+    """
     with tempfile.NamedTemporaryFile(suffix=extension, delete=False) as file:
         path = Path(file.name)
+    values = labels[0].numpy()
     if extension == ".nrrd":
-        write_itk(labels[0].numpy(), str(path), labels.affine.numpy(), "uint8", False)
+        write_itk(values, str(path), labels.affine.numpy(), str(values.dtype), False)
+        return str(path)
+    if extension == ".png" and values.dtype != np.uint8:  # MONAI's writer would keep the lowest eight bits
+        Image.fromarray(values.T.astype(np.uint16)).save(path)
         return str(path)
     save = SaveImage(
         output_dir=path.parent,
         output_postfix="",
         output_ext=extension,
-        output_dtype="uint8",
+        output_dtype=None,  # that of the labels
         resample=False,
         separate_folder=False,
         print_log=False,

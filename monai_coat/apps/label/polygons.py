@@ -1,6 +1,9 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Outlines of certain and possible as polygons, which QuPath and Digital Slide Archive read."""
+"""Outlines of certain and possible as polygons, which QuPath and Digital Slide Archive read.
+
+Tested by tests/apps/test_label_server.py.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,9 @@ import numpy as np
 from monailabel.transform.writer import PolygonWriter
 from numpy.typing import NDArray
 from skimage.measure import find_contours
+from torch import Tensor
+
+from monai_coat.transforms import CertaintyLabels
 
 __all__ = ["polygons_of", "write_polygons"]
 
@@ -24,23 +30,26 @@ def polygons_of(mask: NDArray[np.bool_], min_area: float) -> list[list[list[floa
         mask: ``(width, height)``, as images are read here.
         min_area: smallest area in pixels.
     """
-    found = []
+    polygons = []
     for contour in find_contours(np.pad(mask, 1).astype(float), 0.5):
         x, y = contour.T - 1
         area = abs(float(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1]))) / 2
         if area >= min_area:
-            found.append([[round(float(a), 1), round(float(b), 1)] for a, b in zip(x, y, strict=True)])
-    return found
+            polygons.append([[round(float(a), 1), round(float(b), 1)] for a, b in zip(x, y, strict=True)])
+    return polygons
 
 
 def write_polygons(
-    labels: NDArray[np.uint8], names: Mapping[str, int], result: dict[str, Any], request: Mapping[str, Any]
+    labels: Tensor, certainty: CertaintyLabels, result: dict[str, Any], request: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any]]:
     """Write outlines as the XML of ASAP or the JSON of the Digital Slide Archive, whichever the request's output is.
 
+    Of each class there are outlines of what is certain, and of what is possible and not certain. Those of classes that
+    touch or nest lie over each other: a polygon needs no label for a combination.
+
     Args:
         labels: label map ``(width, height)``.
-        names: label of each name.
+        certainty: what the labels mean.
         result: numbers and words that go with it.
         request: with ``output``, and perhaps ``location`` and ``size`` of the region that is wanted, and
             ``min_poly_area``.
@@ -50,14 +59,22 @@ def write_polygons(
     """
     x, y = request.get("location") or (0, 0)
     width, height = request.get("size") or (0, 0)
-    inside = np.zeros(labels.shape, bool)
+    inside = np.zeros(tuple(labels.shape), bool)
     inside[x : x + (width or labels.shape[0]), y : y + (height or labels.shape[1])] = True
     smallest = float(request.get("min_poly_area") or 0)
-    elements = [
-        {"label": name, "contours": polygons_of((labels == value) & inside, smallest)} for name, value in names.items()
-    ]
-    colors = {name: COLORS[(value - 1) % len(COLORS)] for name, value in names.items()}
+    masks = _masks_by_name(labels, certainty)
+    elements = [{"label": name, "contours": polygons_of(mask & inside, smallest)} for name, mask in masks.items()]
+    colors = {name: COLORS[index % len(COLORS)] for index, name in enumerate(masks)}
     annotation = {"location": [x, y], "size": [width, height], "elements": elements, "labels": colors}
     data = {**request, "result": {**result, "annotation": annotation}}
     path, content = PolygonWriter()(data)
     return str(path), content
+
+
+def _masks_by_name(labels: Tensor, certainty: CertaintyLabels) -> dict[str, NDArray[np.bool_]]:
+    """What is certain, and what is possible and not certain, of each class."""
+    masks: dict[str, NDArray[np.bool_]] = {}
+    sets = zip(certainty.classes, certainty.possible(labels), certainty.certain(labels), strict=True)
+    for name, possible, certain in sets:
+        masks |= {f"{name} certain": certain.numpy(), f"{name} possible": (possible & ~certain).numpy()}
+    return masks

@@ -1,6 +1,9 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Training: from the final annotations of the studies to newly calibrated thresholds."""
+"""Training: from the final annotations of the studies to newly calibrated thresholds.
+
+Tested by tests/apps/test_label_server.py.
+"""
 
 from __future__ import annotations
 

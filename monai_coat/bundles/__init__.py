@@ -1,0 +1,23 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Bundles of this package: their steps, and copies that stand alone."""
+
+from __future__ import annotations
+
+from monai_coat.bundles.config_file import config_text, write_config
+from monai_coat.bundles.export import add_models, export_bundle, write_configs
+from monai_coat.bundles.label_app import write_label_app
+from monai_coat.bundles.steps import STEPS, config_of_step, read_metadata, step_configs
+
+__all__ = [
+    "STEPS",
+    "add_models",
+    "config_of_step",
+    "config_text",
+    "export_bundle",
+    "read_metadata",
+    "step_configs",
+    "write_config",
+    "write_configs",
+    "write_label_app",
+]

@@ -1,0 +1,166 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The base of all statistics."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from monai_coat.functional import foreground_scores
+
+__all__ = ["ForegroundStatistic", "Solution", "Statistic", "check_same_kind", "float32_below"]
+
+Budget = Callable[[int], Fraction]
+"""From the number of images to the sum of their risks that is tolerated."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The cutoff of one class and what the calibration images lose at it.
+
+    Attributes:
+        cutoff: exactly a float32.
+        risk: mean risk of the images at the cutoff, or an upper bound of it.
+        remark: what the words of the guarantee must add about the cutoff, if anything.
+    """
+
+    cutoff: float
+    risk: float
+    remark: str = ""
+
+
+class Statistic(ABC):
+    """What a calibration keeps of the images seen so far.
+
+    It is filled batch by batch, needs no image twice, and statistics of several workers are merged in any order. A
+    statistic is of one risk, which alone reads it: :meth:`~monai_coat.calibration.Risk.statistic` makes it.
+    """
+
+    kind: ClassVar[str]
+    """Name in files; statistics of different kinds are not merged."""
+
+    @property
+    @abstractmethod
+    def measures(self) -> str:
+        """Key of the risk that it is of, see :attr:`~monai_coat.calibration.Risk.key`."""
+
+    @property
+    @abstractmethod
+    def n(self) -> tuple[int, ...]:
+        """Images that count, per class: the n of the guarantee."""
+
+    @property
+    @abstractmethod
+    def n_empty(self) -> tuple[int, ...]:
+        """Images left out, per class: those in which the class, or what else the risk needs, is absent."""
+
+    @abstractmethod
+    def update(self, scores: Tensor, labels: Tensor) -> None:
+        """Add a batch of images.
+
+        Args:
+            scores: score maps ``(B, C, *spatial)``, floating point; kept as float32, float64 rounded down, which is on
+                the same side of every float32 cutoff.
+            labels: reference masks of the same shape, bool or {0, 1}.
+
+        Raises:
+            TypeError: if ``scores`` is not floating point.
+            ValueError: if shapes differ, scores are not finite or beyond float32's range, labels hold anything but 0
+                and 1, or the number of classes is not that of the batches before. Nothing is added then.
+        """
+
+    @abstractmethod
+    def merge(self, other: Any) -> None:
+        """Add all images of another statistic of this kind; an empty one changes nothing.
+
+        Raises:
+            TypeError: if the other is of another kind.
+            ValueError: if the two do not belong together.
+        """
+
+    @abstractmethod
+    def solve(self, budget: Budget) -> tuple[Solution, ...]:
+        """The most useful cutoff of each class, that is the smallest set, whose summed risk is within the budget.
+
+        Args:
+            budget: sum of risks that is tolerated; not negative for the n of any class.
+
+        Raises:
+            ValueError: if no cutoff that the statistic knows is within the budget.
+        """
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and numbers, perhaps nested, for checkpoints, files and other processes."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Replace the contents by those of :meth:`state_dict`.
+
+        Raises:
+            ValueError: if the contents contradict themselves.
+        """
+
+
+class ForegroundStatistic(Statistic):
+    """A statistic of false negative rates, which looks at foreground scores alone, image by image."""
+
+    @property
+    def measures(self) -> str:
+        """The false negative rate."""
+        return "false_negative_rate"
+
+    def update(self, scores: Tensor, labels: Tensor) -> None:
+        """Add a batch of images; see :meth:`Statistic.update`."""
+        with torch.no_grad():
+            values, (_, channels) = foreground_scores(scores, labels)
+            images = [float32_below(value.detach().cpu()).numpy() for value in values]
+        self._open(channels)
+        for place, image in enumerate(images):
+            self._add(place % channels, image)
+
+    def _open(self, channels: int) -> None:
+        """Make room for the classes of the first batch; refuse a later batch that has more or fewer."""
+        if not self.n:
+            self._make_classes(channels)
+        if len(self.n) != channels:
+            raise ValueError(
+                f"scores must have the {len(self.n)} classes of the batches before, got {channels}; use one statistic "
+                "per network."
+            )
+
+    @abstractmethod
+    def _make_classes(self, channels: int) -> None: ...
+
+    @abstractmethod
+    def _add(self, index: int, image: NDArray[np.float32]) -> None:
+        """Take one image's foreground scores of one class; none if the class is absent."""
+
+
+def check_same_kind(mine: Statistic, other: object) -> None:
+    """Refuse to merge with anything but a statistic of the same class."""
+    if type(mine) is not type(other):
+        raise TypeError(
+            f"other must be a {type(mine).__name__}, got {type(other).__name__}; statistics of different risks do not "
+            "add up."
+        )
+
+
+def float32_below(scores: Tensor) -> Tensor:
+    """The largest float32 not above each score: it passes a float32 cutoff if and only if the score itself does."""
+    if scores.dtype != torch.float64:
+        return scores
+    if bool((scores < torch.finfo(torch.float32).min).any()):
+        raise ValueError(f"scores must be within the range of float32, got {float(scores.min()):g}; scale them.")
+    nearest = scores.float()
+    return torch.where(nearest > scores, nearest.nextafter(torch.tensor(-math.inf)), nearest)

@@ -1,0 +1,44 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A calibration in one line, for logs and terminals."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+
+from monai_coat.calibration.result import CalibrationResult
+from monai_coat.calibration.risks import risk_named
+
+__all__ = ["printed_cutoffs", "summary_of"]
+
+
+def printed_cutoffs(result: CalibrationResult, digits: int = 6) -> tuple[str, ...]:
+    """Cutoffs as short decimals, rounded to the safe side: whoever types one keeps the promise.
+
+    Of what is missed, a lower cutoff is safe; of false positives, a higher one.
+
+    Args:
+        result: a calibration.
+        digits: significant digits, at most 15.
+
+    Example:
+        >>> result = CalibrationResult((0.003921568859368563,), 0.1, (99,), (1,), (0.0875,), "E[FNR] <= 0.1")
+        >>> printed_cutoffs(result)
+        ('0.00392156',)
+    """
+    rounding = ROUND_FLOOR if risk_named(result.controls).rises else ROUND_CEILING
+    context = Context(prec=digits, rounding=rounding)
+    # A float prints no "1E+1", and holds every decimal of so few digits.
+    return tuple(f"{float(context.create_decimal(Decimal(cutoff))):.{digits}g}" for cutoff in result.cutoff)
+
+
+def summary_of(result: CalibrationResult) -> str:
+    """Cutoffs, numbers of images and the promise.
+
+    Example:
+        >>> summary_of(CalibrationResult((0.25,), 0.1, (99,), (1,), (0.0875,), "E[FNR] <= 0.1"))
+        'cutoff 0.25: E[FNR] <= 0.1; n = 99, 1 left out'
+    """
+    cutoffs, counts = ", ".join(printed_cutoffs(result)), ", ".join(map(str, result.n))
+    left_out = ", ".join(map(str, result.n_empty))
+    return f"cutoff {cutoffs}: {result.guarantee}; n = {counts}, {left_out} left out"

@@ -1,0 +1,45 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The command ``calibrate``.
+
+Tested by tests/data/test_maps.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_to", "run_command"]
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the program."""
+    command = commands.add_parser("calibrate", help="find the threshold for probability maps that are there already")
+    command.add_argument("--probs", type=Path, required=True, help="folder of probability maps (8 bit, or NIfTI)")
+    command.add_argument("--labels", type=Path, required=True, help="folder of the masks of the same names")
+    command.add_argument("--alpha", type=float, default=0.1, help="tolerated mean false negative rate")
+    command.add_argument("--output", type=Path, default=Path("calibration.json"), help="file to write")
+    command.set_defaults(run=run_command)
+
+
+def run_command(options: argparse.Namespace) -> list[Path]:
+    """Run the command; returns the files that were written."""
+    from monai_coat.calibration import printed_cutoffs, save_calibration
+    from monai_coat.data import calibrate_saved_maps, map_datalist
+
+    result = calibrate_saved_maps(map_datalist(options.probs, options.labels), options.alpha)
+    save_calibration(replace(result, method="crc"), options.output)
+    logging.getLogger(__name__).info(
+        "take probabilities >= %s (8-bit values >= %d): %s; n = %d, %d without foreground left out",
+        printed_cutoffs(result)[0],
+        math.ceil(result.cutoff[0] * 255 - 1e-4),
+        result.guarantee,
+        result.n[0],
+        result.n_empty[0],
+    )
+    return [options.output]

@@ -1,0 +1,35 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The command ``export-bundle``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_to", "run_command"]
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the program."""
+    command = commands.add_parser("export-bundle", help="write a self-contained copy of a bundle")
+    command.add_argument("source", type=Path, help="folder of the bundle")
+    command.add_argument("target", type=Path, help="folder to make")
+    command.add_argument("--models", type=Path, help="folder of calibrated models to put in, for MONAI Label's own app")
+    command.add_argument("--method", default="coat", help="which of the models")
+    command.add_argument(
+        "--overrides", type=json.loads, default={}, help="JSON of settings that the models were calibrated with"
+    )
+    command.set_defaults(run=run_command)
+
+
+def run_command(options: argparse.Namespace) -> list[Path]:
+    """Run the command; returns the files that were written."""
+    from monai_coat.bundles import add_models, export_bundle
+
+    written = export_bundle(options.source, options.target)
+    if options.models:
+        written += add_models(options.target, options.models, options.method, options.overrides)
+    return written

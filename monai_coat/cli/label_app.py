@@ -1,0 +1,25 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The command ``label-app``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_to", "run_command"]
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the program."""
+    command = commands.add_parser("label-app", help="write the folder that MONAI Label's start_server takes as --app")
+    command.add_argument("folder", type=Path, help="folder to make")
+    command.set_defaults(run=run_command)
+
+
+def run_command(options: argparse.Namespace) -> list[Path]:
+    """Run the command; returns the files that were written."""
+    from monai_coat.bundles import write_label_app
+
+    return [write_label_app(options.folder)]

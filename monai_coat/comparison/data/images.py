@@ -1,0 +1,95 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Images, masks and maps of a data set at the size of the comparison, read once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import Resize
+from monai.utils import convert_to_numpy
+from torch import Tensor
+
+from monai_coat.comparison.progress import Progress
+from monai_coat.data import read_image, read_map, read_mask
+from monai_coat.files import replacing
+
+__all__ = ["Images", "load_images"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Images:
+    """A data set in memory.
+
+    Attributes:
+        ids: names of the images.
+        image: ``(N, 3, H, W)``, 8 bit.
+        label: ``(N, 1, H, W)``, bool.
+        probs: saved probability maps ``(N, 1, H, W)``, 8 bit, or no rows.
+    """
+
+    ids: tuple[str, ...]
+    image: Tensor
+    label: Tensor
+    probs: Tensor
+
+    def take(self, samples: Sequence[Mapping[str, Any]]) -> Images:
+        """The images of some samples, in their order, without those whose mask is empty at this size."""
+        place = {name: index for index, name in enumerate(self.ids)}
+        index = torch.tensor([place[sample["id"]] for sample in samples])
+        index = index[self.label[index].flatten(1).any(1)]
+        probs = self.probs[index] if len(self.probs) else self.probs
+        return Images(tuple(self.ids[i] for i in index.tolist()), self.image[index], self.label[index], probs)
+
+
+def load_images(samples: Sequence[Mapping[str, Any]], size: Sequence[int], path: Path) -> Images:
+    """Read a data set at a size, or what an earlier run read of it.
+
+    Args:
+        samples: dictionaries with ``id`` and paths ``image``, ``label`` and perhaps ``probs``.
+        size: height and width.
+        path: NumPy file to keep the images in; its name must change with the contents of the files.
+    """
+    if not path.is_file():
+        logger.info("reading %d images", len(samples))
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **_read(samples, size))
+    with np.load(path) as saved:
+        arrays = {name: torch.from_numpy(saved[name]) for name in ("image", "label", "probs")}
+        return Images(tuple(saved["ids"].tolist()), **arrays)
+
+
+def _read(samples: Sequence[Mapping[str, Any]], size: Sequence[int]) -> dict[str, Any]:
+    readers: dict[str, Callable[[str], Tensor]] = {"image": read_image, "label": read_mask, "probs": _map_of_bytes}
+    keys = [key for key in readers if key in samples[0]]
+    resize = {key: Resize(size, mode="area") for key in keys}
+    resize["image"] = Resize(size, mode="bilinear", anti_aliasing=True)
+    arrays: dict[str, list[Any]] = {key: [] for key in keys}
+    progress = Progress(len(samples))
+    for number, sample in enumerate(samples, 1):
+        for key, values in arrays.items():
+            values.append(_as_bytes(resize[key](readers[key](sample[key]).float()), key))
+        if number % 500 == 0:
+            logger.info("read %s images", progress.after(number))
+    stacked = {key: np.stack(values) for key, values in arrays.items()}
+    stacked.setdefault("probs", np.empty(0, np.uint8))
+    return stacked | {"ids": np.array([sample["id"] for sample in samples])}
+
+
+def _as_bytes(values: Tensor, key: str) -> Any:
+    """Masks as bool, by the larger part of each pixel; images and maps as 8 bit."""
+    array = convert_to_numpy(values)
+    return array >= 0.5 if key == "label" else np.clip(np.rint(array), 0, 255).astype(np.uint8)
+
+
+def _map_of_bytes(path: str) -> Tensor:
+    """A probability map in steps of 1/255, as whole numbers."""
+    return (read_map(path) * 255).round()

@@ -1,0 +1,113 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Tables of the results of a comparison, for people (Markdown) and for papers (LaTeX)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_coat.comparison.protocol import Protocol
+from monai_coat.comparison.results.overview import overview_markdown
+from monai_coat.comparison.results.rows import Results, Row
+from monai_coat.files import replacing
+
+__all__ = ["read_results", "report_markdown", "to_latex", "to_markdown", "write_results", "write_tables"]
+
+COLUMNS = (
+    "method",
+    "coverage",
+    "coverage gap",
+    "gap minus {reference}'s",
+    "precision",
+    "relative set size",
+    "shortfall",
+    "published gap",
+)
+
+
+def to_markdown(rows: Sequence[Row], reference: str) -> str:
+    """A table per group, with all methods in it; the paper's numbers stand beside ours, where they are public.
+
+    Args:
+        rows: of any number of groups.
+        reference: the method that gaps are compared with.
+    """
+    parts = []
+    head = "| " + " | ".join(COLUMNS).format(reference=reference) + " |"
+    for group in dict.fromkeys(row.group for row in rows):
+        dataset, network, alpha = group
+        parts += [f"### {dataset}, {network}, alpha {alpha:g}", ""]
+        parts += [head, "|" + "---|" * len(COLUMNS)]
+        parts += [_line(row) for row in rows if row.group == group] + [""]
+    return "\n".join(parts)
+
+
+def _line(row: Row) -> str:
+    published = "" if row.published is None else _mean_sd(*row.published)
+    difference = "" if math.isnan(row.difference) else f"{row.difference:+.3f} ± {row.half_width:.3f}"
+    cells = [row.method, *(_mean_sd(row.mean[name], row.sd[name]) for name in ("coverage", "coverage_gap"))]
+    cells += [difference, f"{row.mean['precision']:.3f}", f"{row.mean['relative_size_median']:.2f}"]
+    return "| " + " | ".join([*cells, f"{row.mean['shortfall']:.3f}", published]) + " |"
+
+
+def _mean_sd(mean: float, sd: float | None) -> str:
+    return f"{mean:.3f}" if sd is None else f"{mean:.3f} ({sd:.3f})"
+
+
+def to_latex(rows: Sequence[Row]) -> str:
+    r"""A ``tabular`` of coverage gaps, mean (SD), with one line per method and one column per group."""
+    groups = list(dict.fromkeys(row.group for row in rows))
+    cells = {(row.method, row.group): _mean_sd(row.mean["coverage_gap"], row.sd["coverage_gap"]) for row in rows}
+    lines = [r"\begin{tabular}{l" + "c" * len(groups) + "}", r"\toprule"]
+    for level in range(3):
+        names = [f"$\\alpha = {group[2]:g}$" if level == 2 else str(group[level]) for group in groups]
+        lines.append("Method & " + " & ".join(names) + r" \\" if level == 2 else " & " + " & ".join(names) + r" \\")
+    lines.append(r"\midrule")
+    for method in dict.fromkeys(row.method for row in rows):
+        lines.append(f"{method} & " + " & ".join(cells.get((method, group), "") for group in groups) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def write_results(results: Results, path: Path) -> None:
+    """Write all cells to one file, one line each, splits as columns of four decimals, and without single images."""
+    lines = []
+    for result in results:
+        columns = {name: [_short(split[name]) for split in result["splits"]] for name in result["splits"][0]}
+        cell = {key: value for key, value in result.items() if key != "coverage_of_first_split"} | {"splits": columns}
+        lines.append(json.dumps(cell, separators=(",", ":")))
+    with replacing(path) as temporary:
+        temporary.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+
+
+def _short(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """The cells of :func:`write_results`, splits as rows again."""
+    cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return [cell | {"splits": _rows_of_columns(cell["splits"])} for cell in cells]
+
+
+def _rows_of_columns(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def report_markdown(rows: Sequence[Row], protocol: Protocol) -> str:
+    """The report for people: overview, summary of each group, and a table for each."""
+    title = f"# Comparison of methods: {protocol.name}\n\nMean (SD) over {protocol.splits} splits.\n"
+    overview = overview_markdown(rows, protocol.reference, protocol.default)
+    return "\n".join([title, overview, to_markdown(rows, protocol.reference)])
+
+
+def write_tables(rows: Sequence[Row], protocol: Protocol, folder: Path) -> list[Path]:
+    """Write ``tables.md`` and ``gaps.tex``; returns their paths."""
+    contents = {"tables.md": report_markdown(rows, protocol), "gaps.tex": to_latex(rows)}
+    for name, content in contents.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    return [folder / name for name in contents]

@@ -1,0 +1,32 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Names of files: what an image is called."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["SUFFIXES", "stem_of", "suffix_of"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
+"""Endings of image files, in small letters."""
+
+
+def suffix_of(path: str | os.PathLike[str]) -> str:
+    """The ending of an image file, one of :data:`SUFFIXES`; empty if the file has none of these."""
+    name = Path(path).name.lower()
+    return max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default="")
+
+
+def stem_of(path: str | os.PathLike[str]) -> str:
+    """The name of a file without folder and ending; dots inside a name, as in a DICOM UID, belong to it.
+
+    Of a file that is no image by its ending, the last part after a dot goes.
+
+    Example:
+        >>> stem_of("maps/case.1.nii.gz"), stem_of("1.2.840.png"), stem_of("notes.txt")
+        ('case.1', '1.2.840', 'notes')
+    """
+    name, suffix = Path(path).name, suffix_of(path)
+    return name[: -len(suffix)] if suffix else Path(name).stem

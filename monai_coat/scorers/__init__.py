@@ -1,0 +1,50 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Scorers: from an image and its probability map to one number per pixel, larger meaning "include sooner"."""
+
+from __future__ import annotations
+
+from monai_coat.scorers.base import Scorer
+from monai_coat.scorers.boundary_distance import BoundaryDistanceScorer
+from monai_coat.scorers.expected_coverage import ExpectedCoverageScorer
+from monai_coat.scorers.fitting.aa_crc import exact_thresholds, fit_linear_thresholds, linear_threshold_risk
+from monai_coat.scorers.isotonic import IsotonicCalibration
+from monai_coat.scorers.margin import MarginScorer, ScoreSpace
+from monai_coat.scorers.methods import METHODS, FittedMethod, MethodRow, method_of
+from monai_coat.scorers.predict_all import PredictAllScorer
+from monai_coat.scorers.predicted_maps import PredictedMaps
+from monai_coat.scorers.predicted_risk import PredictedRiskScorer
+from monai_coat.scorers.predictors.expected_gap import ExpectedGapPredictor
+from monai_coat.scorers.predictors.linear import LinearThresholdPredictor
+from monai_coat.scorers.predictors.map_summaries import MapSummaries
+from monai_coat.scorers.predictors.sketch_margins import SketchMargins
+from monai_coat.scorers.predictors.threshold import PredictorBackbone, ThresholdPredictor
+from monai_coat.scorers.probability import ProbabilityScorer
+from monai_coat.scorers.stratified import StratifiedScorer
+
+__all__ = [
+    "METHODS",
+    "BoundaryDistanceScorer",
+    "ExpectedCoverageScorer",
+    "ExpectedGapPredictor",
+    "FittedMethod",
+    "IsotonicCalibration",
+    "LinearThresholdPredictor",
+    "MapSummaries",
+    "MarginScorer",
+    "MethodRow",
+    "PredictAllScorer",
+    "PredictedMaps",
+    "PredictedRiskScorer",
+    "PredictorBackbone",
+    "ProbabilityScorer",
+    "ScoreSpace",
+    "Scorer",
+    "SketchMargins",
+    "StratifiedScorer",
+    "ThresholdPredictor",
+    "exact_thresholds",
+    "fit_linear_thresholds",
+    "linear_threshold_risk",
+    "method_of",
+]

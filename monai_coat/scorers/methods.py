@@ -1,0 +1,197 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The table of methods: how each is made, and fitted to the images that it may learn from."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from monai_coat.functional import ideal_threshold
+from monai_coat.scorers.base import Scorer
+from monai_coat.scorers.boundary_distance import BoundaryDistanceScorer
+from monai_coat.scorers.expected_coverage import ExpectedCoverageScorer
+from monai_coat.scorers.fitting.aa_crc import exact_thresholds, fit_linear_thresholds
+from monai_coat.scorers.fitting.gradient_descent import learn_thresholds
+from monai_coat.scorers.isotonic import IsotonicCalibration
+from monai_coat.scorers.margin import MarginScorer, ScoreSpace
+from monai_coat.scorers.predict_all import PredictAllScorer
+from monai_coat.scorers.predicted_maps import PredictedMaps
+from monai_coat.scorers.predicted_risk import PredictedRiskScorer
+from monai_coat.scorers.predictors.expected_gap import ExpectedGapPredictor
+from monai_coat.scorers.predictors.linear import LinearThresholdPredictor
+from monai_coat.scorers.probability import ProbabilityScorer
+from monai_coat.scorers.stratified import StratifiedScorer
+
+__all__ = ["METHODS", "FittedMethod", "MethodRow", "method_of"]
+
+Rule = Callable[[PredictedMaps, Sequence[int], Sequence[int]], Tensor]
+"""From the pool, and the places of calibration and test images in it, to probability thresholds of the latter."""
+
+
+@dataclass(frozen=True)
+class FittedMethod:
+    """A fitted method: a scorer that is to be calibrated, or a rule whose thresholds are used as they are.
+
+    Attributes:
+        scorer: from image and probability map to scores.
+        rule: see :data:`Rule`.
+        losses: mean training loss of each epoch, if there were epochs.
+    """
+
+    scorer: Scorer | None = None
+    rule: Rule | None = None
+    losses: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """A row of the table of methods.
+
+    Attributes:
+        fit: function of images to learn from, ``alpha``, ``seed`` and the method's own settings, see
+            :class:`~monai_coat.scorers.PredictedMaps`.
+        step: step of a bundle that learns the method's scorer; empty if there is nothing to learn.
+        score_range: lowest and highest score, for grids of cutoffs.
+        is_bound: whether it marks an end of the scale, of no use or in need of the mask, and is never called the best.
+    """
+
+    fit: Callable[..., FittedMethod]
+    step: str = ""
+    score_range: tuple[float, float] = (-1.0, 1.0)
+    is_bound: bool = False
+
+
+COAT_LOSS = {"_target_": "monai_coat.losses.SoftTPRLoss", "temperature": 0.05}
+AT_LOSS = {"_target_": "monai_coat.losses.ThresholdRegressionLoss"}
+
+
+def crc(train: PredictedMaps, alpha: float, seed: int) -> FittedMethod:
+    """CRC: one threshold for all images."""
+    return FittedMethod(ProbabilityScorer())
+
+
+def learned(train: PredictedMaps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
+    """Thresholds learned by gradient descent, with any loss and in any space; see :func:`learn_thresholds`."""
+    scorer, losses = learn_thresholds(train, alpha, seed, **settings)
+    return FittedMethod(scorer, losses=losses)
+
+
+def coat(train: PredictedMaps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
+    """COAT as published: a threshold per image, learned from the soft true positive rate of probabilities."""
+    return learned(train, alpha, seed, **{"loss": COAT_LOSS, **settings})
+
+
+def at(train: PredictedMaps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
+    """AT: a threshold per image, learned by regression on its ideal threshold."""
+    return learned(train, alpha, seed, **{"loss": AT_LOSS, **settings})
+
+
+def meg(train: PredictedMaps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
+    """MEG: the threshold of minimum expected gap on curves of coverage and precision that are predicted per image."""
+    predictor = ExpectedGapPredictor(**settings).fit(train.probs, train.label, alpha, seed)
+    return FittedMethod(MarginScorer(predictor, ScoreSpace.LOGIT))
+
+
+def sacp(train: PredictedMaps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
+    """SACP, adapted: probabilities weighted by the distance to the predicted boundary."""
+    return FittedMethod(BoundaryDistanceScorer(**settings))
+
+
+def cra(train: PredictedMaps, alpha: float, seed: int, isotonic: bool = False, strata: int = 0) -> FittedMethod:
+    """CRA: one expected coverage for all images, perhaps of isotonic probabilities, perhaps in strata (CCRA-S)."""
+    calibration = IsotonicCalibration().fit(train.probs, train.label) if isotonic else None
+    scorer: Scorer = ExpectedCoverageScorer(calibration)
+    if strata:
+        scorer = StratifiedScorer(scorer, strata).fit(train.image, train.probs, train.label, alpha)
+    return FittedMethod(scorer)
+
+
+def recirc(train: PredictedMaps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
+    """ReCIRC: one predicted risk for all images, by gradient boosting."""
+    return FittedMethod(PredictedRiskScorer(**settings).fit(train.probs, train.label, seed))
+
+
+def aa_crc(train: PredictedMaps, alpha: float, seed: int, form: str = "controlled", ridge: float = 0.0) -> FittedMethod:
+    """AA-CRC: thresholds that are linear in features of the map.
+
+    Args:
+        train: images to learn from.
+        alpha: tolerated mean false negative rate.
+        seed: not used.
+        form: "controlled" is fitted to the training images and then calibrated as all others are; "published" and
+            "exact" are fitted to the calibration images, and their thresholds are used as they are.
+        ridge: weight of the penalty on coefficients.
+    """
+    if form not in ("published", "exact", "controlled"):
+        raise ValueError(f"form must be 'published', 'exact' or 'controlled', got {form!r}; take one of these.")
+    if form == "controlled":
+        coefficients = fit_linear_thresholds(train.summaries, train.sketches[:, 0], alpha, ridge)
+        return FittedMethod(MarginScorer(LinearThresholdPredictor().set_coefficients(coefficients[None].float())))
+
+    def rule(pool: PredictedMaps, calibration: Sequence[int], test: Sequence[int]) -> Tensor:
+        seen, new = list(calibration), list(test)
+        features, sketches = pool.summaries[seen], pool.sketches[seen, 0]
+        if form == "exact":
+            return exact_thresholds(features, sketches, pool.summaries[new], alpha).float()
+        coefficients = fit_linear_thresholds(features, sketches, alpha - 1 / len(seen), ridge).float()
+        return coefficients[0] + pool.summaries[new] @ coefficients[1:]
+
+    return FittedMethod(rule=rule)
+
+
+def predict_all(train: PredictedMaps, alpha: float, seed: int) -> FittedMethod:
+    """Every pixel: of no use, but with a coverage gap of exactly alpha."""
+    return FittedMethod(PredictAllScorer())
+
+
+def oracle(train: PredictedMaps, alpha: float, seed: int) -> FittedMethod:
+    """The ideal threshold of each test image, which only its mask tells."""
+
+    def rule(pool: PredictedMaps, calibration: Sequence[int], test: Sequence[int]) -> Tensor:
+        rows = list(test)
+        return ideal_threshold(pool.probs[rows], pool.label[rows], alpha)[:, 0]
+
+    return FittedMethod(rule=rule)
+
+
+METHODS: Mapping[str, MethodRow] = {
+    "crc": MethodRow(crc, score_range=(0.0, 1.0)),
+    "at": MethodRow(at, "train_thresholds"),
+    "coat": MethodRow(coat, "train_thresholds"),
+    "learned": MethodRow(learned, "train_thresholds"),
+    "meg": MethodRow(meg, "fit", score_range=(-30.0, 30.0)),
+    "sacp": MethodRow(sacp, score_range=(0.0, 1.0)),
+    "cra": MethodRow(cra, score_range=(0.0, 1.0)),
+    "recirc": MethodRow(recirc, score_range=(0.0, 1.1)),
+    "aa_crc": MethodRow(aa_crc),
+    "predict-all": MethodRow(predict_all, score_range=(0.0, 1.0), is_bound=True),
+    "oracle": MethodRow(oracle, is_bound=True),
+}
+"""Methods by name: a new one is a row here, read by bundles, comparison and retraining alike."""
+
+
+def method_of(name: str) -> MethodRow:
+    """The method of a name, a row of :data:`METHODS`; a dotted path names a ``fit`` from elsewhere.
+
+    Raises:
+        ValueError: if there is none.
+
+    Example:
+        >>> method_of("meg").step
+        'fit'
+    """
+    if name in METHODS:
+        return METHODS[name]
+    module, _, function = name.rpartition(".")
+    try:
+        return MethodRow(getattr(importlib.import_module(module), function))
+    except (ImportError, AttributeError, ValueError):
+        known = ", ".join(METHODS)
+        raise ValueError(
+            f"method must be one of {known}, or the dotted path of a fit, got {name!r}; correct the name."
+        ) from None

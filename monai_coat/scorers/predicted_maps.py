@@ -1,0 +1,60 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Predicted maps in memory: what methods learn from, and are compared on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from monai_coat.functional import foreground_sketch
+from monai_coat.scorers.predictors.map_summaries import MapSummaries
+
+__all__ = ["PredictedMaps"]
+
+
+@dataclass(frozen=True)
+class PredictedMaps:
+    """Images with foreground, their masks and maps.
+
+    Attributes:
+        ids: names.
+        image: 8 bit, ``(N, 3, H, W)``.
+        label: bool, ``(N, 1, H, W)``.
+        probs: float32, ``(N, 1, H, W)``.
+    """
+
+    ids: tuple[str, ...]
+    image: Tensor
+    label: Tensor
+    probs: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, index: Sequence[int]) -> PredictedMaps:
+        """Some of the images."""
+        chosen = list(index)
+        return PredictedMaps(
+            tuple(self.ids[i] for i in chosen), self.image[chosen], self.label[chosen], self.probs[chosen]
+        )
+
+    def joined(self, other: PredictedMaps) -> PredictedMaps:
+        """These images, then the others."""
+        pairs = ((self.image, other.image), (self.label, other.label), (self.probs, other.probs))
+        return PredictedMaps(self.ids + other.ids, *(torch.cat(pair) for pair in pairs))
+
+    @cached_property
+    def summaries(self) -> Tensor:
+        """Label-free summaries ``(N, features)``."""
+        summarise = MapSummaries(1)
+        return torch.cat([summarise(part) for part in self.probs.split(64)])
+
+    @cached_property
+    def sketches(self) -> Tensor:
+        """Foreground sketches ``(N, 1, 256)`` of the probabilities."""
+        return foreground_sketch(self.probs, self.label, 256)

@@ -1,0 +1,73 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What all risks of the table share: a value in [0, 1] that goes one way with the cutoff, and their words."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monai_coat.calibration import RISKS, FalsePositiveRatio, MapStatistic, Risk, risk_named
+from tests.calibration.images import images, tensors
+
+EVERY = pytest.mark.parametrize("risk", [make() for make in RISKS.values()], ids=list(RISKS))
+CUTOFFS = (-9.0, -0.5, 0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 9.0)
+
+
+@EVERY
+@settings(max_examples=30)
+@given(maps=images(3, 3, classes=2))
+def test_it_goes_one_way_with_the_cutoff_within_its_range(risk, maps):
+    for image in maps:
+        risks = torch.stack([risk.image_risk(*tensors(image), cutoff)[0] for cutoff in CUTOFFS])
+        defined = ~risks.isnan().any(0)
+        assert torch.equal(risks.isnan().all(0), ~defined)  # whether an image counts is no matter of the cutoff
+        risks = risks[:, defined]
+        assert bool(((risks >= 0) & (risks <= 1)).all())
+        steps = risks.diff(dim=0)
+        assert bool((steps >= 0).all() if risk.rises else (steps <= 0).all())
+        assert bool((risks[0 if risk.rises else -1] == 0).all())  # the safe end loses nothing
+
+
+@EVERY
+@given(maps=images(4, 4, classes=2), cutoffs=st.tuples(*[st.sampled_from(CUTOFFS)] * 2))
+@settings(max_examples=30)
+def test_a_batch_is_its_images_and_a_number_is_that_number_for_all_classes(risk, maps, cutoffs):
+    scores, labels = (torch.cat(parts) for parts in zip(*map(tensors, maps), strict=True))
+    for cutoff in (torch.tensor(cutoffs), cutoffs[0]):
+        batch = risk.image_risk(scores, labels, cutoff)
+        single = torch.cat([risk.image_risk(*tensors(image), cutoff) for image in maps])
+        torch.testing.assert_close(batch, single, rtol=0, atol=0, equal_nan=True)
+    same = risk.image_risk(scores, labels, torch.full((2,), cutoffs[0]))
+    torch.testing.assert_close(risk.image_risk(scores, labels, cutoffs[0]), same, rtol=0, atol=0, equal_nan=True)
+
+
+@EVERY
+def test_it_has_a_name_words_and_a_statistic_of_its_own(risk):
+    assert isinstance(risk, Risk)
+    assert risk.key == risk.name
+    assert risk.words
+    assert risk.statistic().measures == risk.key
+    assert risk == type(risk)()
+
+
+def test_whoever_says_no_statistic_is_calibrated_from_whole_maps():
+    class Anything(Risk):
+        name = "anything"
+        words = "anything"
+
+        def image_risk(self, scores, labels, cutoff):
+            return (scores < cutoff).flatten(2).double().mean(-1)
+
+    statistic = Anything().statistic()
+    assert type(statistic) is MapStatistic
+    assert statistic.measures == Anything().key == "anything"
+    assert Anything().counted == "images with foreground"
+
+
+def test_a_risk_is_found_by_its_name_with_or_without_parameters():
+    assert risk_named("false_positive_ratio") == risk_named("false_positive_ratio(images)") == FalsePositiveRatio()
+    with pytest.raises(ValueError, match=r"must be one of false_negative_rate, .*got 'dice'"):
+        risk_named("dice")

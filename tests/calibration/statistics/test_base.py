@@ -1,0 +1,117 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What all statistics share: what they take and refuse, and scores rounded to the safe side."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monai_coat.calibration import (
+    RISKS,
+    BinnedStatistic,
+    Brackets,
+    BracketStatistic,
+    ExpectedRisk,
+    MapStatistic,
+    WorstClassFalseNegativeRate,
+)
+from monai_coat.calibration.statistics.base import float32_below
+
+MAKERS = {
+    **{name: lambda make=make: make().statistic() for name, make in RISKS.items()},
+    **{f"maps of {name}": lambda make=make: MapStatistic(make()) for name, make in RISKS.items()},
+    "binned": BinnedStatistic,
+    "bracket": lambda: BracketStatistic(Brackets(((-1.0, math.inf),) * 2, 0.5, (3, 3))),
+}
+EVERY = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+GOOD = torch.rand(3, 2, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 0, 1, 0]).expand(3, 2, 4)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("scores", "labels", "error", "message"),
+    [
+        (torch.rand(1, 3, 4), torch.ones(1, 3, 4), ValueError, "must have the 2 classes of the (batches|brackets)"),
+        (torch.full((1, 2, 4), torch.nan), torch.ones(1, 2, 4), ValueError, "must be finite"),
+        (torch.full((1, 2, 4), -torch.inf), torch.ones(1, 2, 4), ValueError, "must be finite"),
+        (torch.rand(1, 2, 4), torch.full((1, 2, 4), 2), ValueError, "labels must hold only 0 and 1, got 2"),
+        (torch.rand(1, 2, 4), torch.ones(1, 2, 5), ValueError, "same shape"),
+        (torch.ones(1, 2, 4, dtype=torch.int), torch.ones(1, 2, 4), TypeError, "must be floating point"),
+    ],
+)
+def test_what_is_refused_adds_nothing(make, scores, labels, error, message):
+    statistic = make()
+    statistic.update(*GOOD)
+    with pytest.raises(error, match=message):
+        statistic.update(scores, labels)
+    assert (statistic.n, statistic.n_empty) == ((3, 3), (0, 0))
+
+
+@EVERY
+def test_what_was_taken_does_not_change_with_the_input(make):
+    statistic, other = make(), make()
+    scores, labels = GOOD[0].clone(), GOOD[1].bool()
+    for one in (statistic, other):
+        one.update(scores, labels)
+    risk, alpha = RISKS[statistic.measures](), 0.5  # the level of the brackets
+    expected = ExpectedRisk(risk, alpha).calibrate(statistic)
+    scores.zero_()
+    labels.zero_()
+    assert ExpectedRisk(risk, alpha).calibrate(other) == expected
+
+
+@EVERY
+def test_an_empty_statistic_has_no_class_yet_and_changes_nothing_when_merged(make):
+    statistic = make()
+    statistic.update(*GOOD)
+    statistic.merge(make())
+    assert (statistic.n, statistic.n_empty) == ((3, 3), (0, 0))
+    fresh = make()
+    assert not any(fresh.n)
+    fresh.merge(statistic)
+    assert (fresh.n, fresh.n_empty) == ((3, 3), (0, 0))
+
+
+@EVERY
+def test_it_counts_images_with_and_without_what_the_risk_needs(make):
+    statistic = make()
+    labels = torch.tensor([[[1, 0, 1, 0], [0, 0, 0, 0]], [[1, 0, 0, 0], [0, 1, 0, 0]], [[0] * 4, [0] * 4]])
+    statistic.update(torch.rand(3, 2, 4), labels)
+    joint = statistic.measures == WorstClassFalseNegativeRate.name
+    assert (statistic.n, statistic.n_empty) == (((2, 2), (1, 1)) if joint else ((2, 1), (1, 2)))
+
+
+@pytest.mark.parametrize("risk", [make() for make in RISKS.values()], ids=list(RISKS))
+def test_merging_with_itself_counts_every_image_twice(risk):
+    guarantee = ExpectedRisk(risk, 0.5)
+    for statistic in (risk.statistic(), MapStatistic(risk)):
+        statistic.update(*GOOD)
+        statistic.merge(statistic)
+        assert statistic.n == (6, 6)
+        assert guarantee.calibrate(statistic).n == (6, 6)
+
+
+@given(st.floats(-(2.0**127), 2.0**127, allow_nan=False))
+def test_double_precision_becomes_the_largest_float32_that_is_not_above(score):
+    (below,) = float32_below(torch.tensor([score], dtype=torch.float64)).tolist()
+    assert below <= score
+    assert below == float(np.float32(below))
+    assert float(np.nextafter(np.float32(below), np.float32(math.inf))) > score
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_what_float32_can_hold_stays_as_it_is(score):
+    for dtype in (torch.float32, torch.float64):
+        assert float32_below(torch.tensor([score], dtype=dtype)).tolist() == [score]
+
+
+def test_double_precision_beyond_float32_is_its_largest_number_or_refused():
+    assert float32_below(torch.tensor([1e300], dtype=torch.float64)).tolist() == [torch.finfo(torch.float32).max]
+    with pytest.raises(ValueError, match=r"within the range of float32, got -1e\+300"):
+        float32_below(torch.tensor([-1e300], dtype=torch.float64))
