@@ -11,9 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from monai_coat.calibration import load_calibration
 from monai_coat.cli.main import main
-from tests.bundles.conftest import BundleRun, VolumeRun
+from tests.bundles.conftest import BUNDLE, HIPPOCAMPUS, BundleRun, VolumeRun
 
 TRAIN, CALIBRATE, EVALUATE = (
     ("multi_gpu.json", f"multi_gpu_{step}.json") for step in ("train", "calibrate", "evaluate")
@@ -61,6 +63,20 @@ def test_two_processes_train_and_save_one_predictor(calibrated_run: BundleRun, t
     # A thread of the process group that outlives Python's end aborts the process now and then.
     assert printed.count("threads") == 2
     assert "gloo" not in printed[printed.index("threads") :]
+
+
+@pytest.mark.parametrize("bundle", [BUNDLE, HIPPOCAMPUS], ids=["polyp", "hippocampus"])
+def test_training_together_ends(bundle: Path):
+    """The last reference to the group must be Python's, which lets others go on while threads of the group end.
+
+    Held by the reducer, it waited now and then forever for a thread that waited for Python.
+    """
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += [str(Path(__file__).with_name("ending_together.py")), str(bundle / "configs/multi_gpu_train.json")]
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.stdout.count("ended") == 2
 
 
 def test_two_processes_do_all_steps_on_volumes(volume_run: VolumeRun, tmp_path: Path):
