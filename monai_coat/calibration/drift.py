@@ -88,6 +88,7 @@ class DriftWatch:
         Raises:
             ValueError: if the risk is outside [0, 1]. Nothing is changed then.
         """
+        risk = float(risk)
         if math.isnan(risk):
             return
         if not 0 <= risk <= 1:

@@ -18,7 +18,7 @@ from monai_coat.functional.false_positives import false_positive_ratio, highest_
 from monai_coat.functional.foreground import foreground_scores
 from monai_coat.functional.levels import allowed_misses, exact_level, images_needed, target_coverage
 from monai_coat.functional.measures import measures_of_test_set
-from monai_coat.functional.scores import expected_coverage_scores, logit_scores
+from monai_coat.functional.scores import expected_coverage_scores, float32_below, logit_scores
 from monai_coat.functional.set_size import precision, precision_of_counts, relative_set_size, set_fraction
 from monai_coat.functional.sketches import foreground_sketch
 from monai_coat.functional.soft_coverage import soft_true_positive_rate
@@ -33,6 +33,7 @@ __all__ = [
     "expected_coverage_scores",
     "false_negative_rate",
     "false_positive_ratio",
+    "float32_below",
     "foreground_scores",
     "foreground_sketch",
     "gap_prices",

@@ -1,13 +1,15 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Scores that rank the pixels of a probability map in the same order on another scale: log odds, expected coverage."""
+"""Scores that rank the pixels of a map in the same order on another scale: log odds, expected coverage, float32."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
-__all__ = ["expected_coverage_scores", "logit_scores"]
+__all__ = ["expected_coverage_scores", "float32_below", "logit_scores"]
 
 
 def logit_scores(probs: Tensor, eps: float = 1e-6) -> Tensor:
@@ -62,3 +64,29 @@ def expected_coverage_scores(probs: Tensor) -> Tensor:
     left = torch.gather(mass, -1, last_equal) / mass[:, :, -1:]
     # A map of zeros has no mass; NaN in a map is no such case, and stays for whoever checks the scores.
     return left.masked_fill(mass[:, :, -1:] == 0, 1.0).float().reshape(probs.shape)
+
+
+def float32_below(scores: Tensor) -> Tensor:
+    """The largest float32 not above each score: it passes a float32 cutoff if and only if the score itself does.
+
+    Rounding to the nearest would lift scores just below a cutoff onto it.
+
+    Args:
+        scores: any shape.
+
+    Returns:
+        Float32; of narrower types the very numbers.
+
+    Raises:
+        ValueError: if a score is below the range of float32.
+
+    Example:
+        >>> float32_below(torch.tensor([1 - 1e-9], dtype=torch.float64)) < 1
+        tensor([True])
+    """
+    if scores.dtype != torch.float64:
+        return scores.float()
+    if bool((scores < torch.finfo(torch.float32).min).any()):
+        raise ValueError(f"scores must be within the range of float32, got {float(scores.min()):g}; scale them.")
+    nearest = scores.float()
+    return torch.where(nearest > scores, nearest.nextafter(torch.full_like(nearest, -math.inf)), nearest)

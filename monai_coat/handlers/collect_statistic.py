@@ -84,12 +84,20 @@ class CollectStatistic:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
 
     def started(self, engine: Engine) -> None:
-        """Begin anew."""
+        """Begin anew, with the network in evaluation mode."""
+        if self.network is not None:
+            self.network.eval()
         identity = identity_of(self.network, self.pipeline)
         self.collected = CollectedStatistic(copy.deepcopy(self.empty), identity, self.method)
 
     def iteration_completed(self, engine: Engine) -> None:
-        """Take in the engine's output."""
+        """Take in the engine's output.
+
+        Raises:
+            RuntimeError: if the network is in training mode.
+        """
+        if self.network is not None:
+            self.network.require_evaluation_mode()
         for scores, labels in batches(self.output_transform(engine.state.output)):
             self.collected.update(scores, labels)
 

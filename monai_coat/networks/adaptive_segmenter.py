@@ -4,17 +4,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+from collections.abc import Sequence
+
 import torch
 from monai.utils import StrEnum
 from torch import Tensor, nn
 
 from monai_coat.calibration.identity import identity_of, tensors_of
-from monai_coat.calibration.settings import plain_settings
-from monai_coat.functional.checks import check_temperature
+from monai_coat.calibration.settings import class_path, plain_settings
+from monai_coat.functional import exact_level
+from monai_coat.functional.checks import check_finite, check_temperature
 from monai_coat.scorers.base import Scorer
 from monai_coat.scorers.probability import ProbabilityScorer
 
 __all__ = ["AdaptiveSegmenter", "ProbabilityActivation", "unwrap_adaptive_segmenter"]
+
+_State = tuple[Sequence[Tensor], tuple[object, ...]]
+"""Tensors that matter, and what else may change."""
 
 
 class ProbabilityActivation(StrEnum):
@@ -87,7 +95,7 @@ class AdaptiveSegmenter(nn.Module):
         self.calibrated_alpha = nn.Buffer(torch.tensor(0.0))
         self.calibrated_n = nn.Buffer(torch.zeros(num_classes, dtype=torch.int64))
         self.calibrated_identity = nn.Buffer(torch.zeros(32, dtype=torch.uint8))
-        self._checked_state: tuple[object, ...] = ()
+        self._checked_state: _State = ((), ())
 
     def train(self, mode: bool = True) -> AdaptiveSegmenter:
         """Set the scorer's mode; the segmenter stays in evaluation mode, or its batch statistics would drift."""
@@ -137,13 +145,16 @@ class AdaptiveSegmenter(nn.Module):
             n: calibration images per class.
 
         Raises:
-            ValueError: if ``cutoff`` or ``n`` has not one entry per class.
+            ValueError: if ``cutoff`` or ``n`` has not one entry per class, or is none that a calibration gives.
         """
         if len(cutoff) != self.num_classes or len(n) != self.num_classes:
             raise ValueError(
                 f"cutoff and n must have one entry per class, {self.num_classes}, got {len(cutoff)} and {len(n)}; "
                 "the calibration is of another network."
             )
+        exact_level(alpha)
+        if not all(map(math.isfinite, cutoff)) or min(n) < 0:
+            raise ValueError(f"cutoff must be finite and n not negative, got {cutoff} and {n}; calibrate the network.")
         self.eval()
         self.calibrated_cutoff.copy_(torch.tensor(cutoff))
         self.calibrated_alpha.fill_(alpha)
@@ -171,12 +182,9 @@ class AdaptiveSegmenter(nn.Module):
                 "network must be calibrated before it gives a prediction set or thresholds; "
                 "run the calibration, or load weights saved after it."
             )
-        if self.scorer.training:  # dropout and batch statistics make other scores than those that were calibrated
-            raise RuntimeError(
-                "network must be in evaluation mode, as it was calibrated, got training mode; call network.eval()."
-            )
+        self.require_evaluation_mode()
         state = self._state()
-        if state != self._checked_state:  # looked at again, digest by digest, only if something was written to
+        if not _is_same(state, self._checked_state):  # looked at again, digest by digest, only if something was written
             if not torch.equal(self.calibrated_identity.cpu(), _identity_bytes(self)):
                 self.clear_calibration()
                 raise RuntimeError(
@@ -186,11 +194,26 @@ class AdaptiveSegmenter(nn.Module):
             self._checked_state = state
         return self.calibrated_cutoff
 
-    def _state(self) -> tuple[object, ...]:
-        """Something cheap that changes with every write to a weight and every setting of network and scorer."""
-        versions = [(id(tensor), _version(tensor)) for _, tensor in tensors_of(self)]
-        own = [plain_settings(module) for module in (self, *self.scorer.modules())]
-        return (*versions, repr(own))
+    @torch.jit.unused
+    def require_evaluation_mode(self) -> None:
+        """Refuse scores of a network in training mode: dropout and batch statistics make others.
+
+        Raises:
+            RuntimeError: if a layer is in training mode.
+        """
+        if any(module.training for module in self.modules()):
+            raise RuntimeError(
+                "network must be in evaluation mode, as it is calibrated, got training mode; call network.eval()."
+            )
+
+    def _state(self) -> _State:
+        """Something cheap that changes with every write to a weight and with every layer and setting."""
+        tensors = [
+            *(tensor for _, tensor in tensors_of(self)),
+            *(getattr(self, name) for name in self.calibration_buffers),
+        ]
+        layers = [(path, class_path(module), plain_settings(module)) for path, module in self.named_modules()]
+        return tensors, (*map(_version, tensors), repr(layers))
 
     @torch.jit.unused
     def prediction_set(self, image: Tensor) -> Tensor:
@@ -198,6 +221,7 @@ class AdaptiveSegmenter(nn.Module):
 
         Raises:
             RuntimeError: if the network is not calibrated, see :meth:`require_calibration`.
+            ValueError: if a score is NaN or infinite.
         """
         return self.cut(self(image))
 
@@ -205,6 +229,7 @@ class AdaptiveSegmenter(nn.Module):
     def cut(self, scores: Tensor) -> Tensor:
         """The calibrated mask of scores that this network made."""
         cutoff = self.require_calibration()
+        check_finite(scores)
         return scores >= cutoff.reshape(1, -1, *[1] * (scores.dim() - 2))
 
     @torch.jit.unused
@@ -242,8 +267,17 @@ class AdaptiveSegmenter(nn.Module):
 
 
 def _identity_bytes(network: AdaptiveSegmenter) -> Tensor:
-    """The identity's digest as ``(32,)`` bytes on the CPU."""
-    return torch.frombuffer(bytearray.fromhex(identity_of(network).digest), dtype=torch.uint8)
+    """A digest of the network and its calibration as ``(32,)`` bytes on the CPU."""
+    digest = hashlib.sha256(bytes.fromhex(identity_of(network).digest))
+    for buffer in (network.calibrated_cutoff, network.calibrated_alpha, network.calibrated_n):
+        digest.update(buffer.cpu().numpy().tobytes())
+    return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
+
+
+def _is_same(state: _State, other: _State) -> bool:
+    """Whether the very tensors are there, and nothing was written; kept tensors leave their ids to no others."""
+    same = len(state[0]) == len(other[0]) and all(a is b for a, b in zip(state[0], other[0], strict=True))
+    return same and state[1] == other[1]
 
 
 def _version(tensor: Tensor) -> int:

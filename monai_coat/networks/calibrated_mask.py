@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -17,14 +19,15 @@ class CalibratedMask(nn.Module):
 
     An exported :class:`~monai_coat.networks.AdaptiveSegmenter` gives scores, and leaves the cut to who reads the file.
     This module gives the mask itself: TorchScript, ``torch.export`` and ONNX files of it need no Python of this
-    package. It is in evaluation mode. The mask is uint8, which every runtime and viewer takes; several have no bool.
+    package. It holds a copy of the network as it was calibrated, and stays in evaluation mode. The mask is uint8, which
+    every runtime and viewer takes; several have no bool. A file cannot refuse scores that are NaN: they are inside.
 
     Args:
         network: a calibrated network, bare or wrapped.
 
     Raises:
         TypeError: if it is no :class:`~monai_coat.networks.AdaptiveSegmenter`.
-        RuntimeError: if it was never calibrated.
+        RuntimeError: if it is not calibrated, see :meth:`AdaptiveSegmenter.require_calibration`.
 
     Example:
         >>> network = AdaptiveSegmenter(nn.Conv2d(3, 1, 1)).eval()
@@ -36,12 +39,17 @@ class CalibratedMask(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network: AdaptiveSegmenter = unwrap_adaptive_segmenter(network).eval()
-        self.network.require_calibration()
+        calibrated = unwrap_adaptive_segmenter(network)
+        calibrated.eval().require_calibration()
+        self.network: AdaptiveSegmenter = copy.deepcopy(calibrated)
         self.eval()
+
+    def train(self, mode: bool = True) -> CalibratedMask:
+        """Nothing: the mode stays evaluation."""
+        return super().train(False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Mask ``(B, C, *spatial)``, uint8 in {0, 1}, of images ``(B, channels, *spatial)``."""
         scores: Tensor = self.network(image)
         cutoff = self.network.calibrated_cutoff.reshape([1, -1] + [1] * (scores.dim() - 2))
-        return (scores >= cutoff).to(torch.uint8)
+        return (~(scores < cutoff)).to(torch.uint8)

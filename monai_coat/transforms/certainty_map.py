@@ -16,6 +16,7 @@ from monai.utils import TransformBackends, convert_to_tensor
 from torch import Tensor
 
 from monai_coat.calibration import CalibrationResult, check_calibration_fits, load_calibration, risk_named
+from monai_coat.functional import float32_below
 from monai_coat.functional.checks import check_finite
 from monai_coat.transforms.certainty_labels import CertaintyLabels
 
@@ -61,8 +62,7 @@ class CertaintyMap(Transform):
                 f"certain must be a calibration of false positives, got one of {self.certain.controls!r}; calibrate "
                 "with ExpectedRisk(FalsePositiveRatio(), alpha)."
             )
-        identity = self.possible.identity if self.possible.identity.network else None
-        check_calibration_fits(self.certain, classes=len(self.possible.cutoff), identity=identity)
+        check_calibration_fits(self.certain, classes=len(self.possible.cutoff), identity=self.possible.identity)
         self.labels = CertaintyLabels.of_count(len(self.possible.cutoff))
 
     def __call__(self, scores: NdarrayOrTensor) -> Tensor:
@@ -70,7 +70,7 @@ class CertaintyMap(Transform):
         maps: Tensor = convert_to_tensor(scores, track_meta=get_track_meta())
         check_calibration_fits(self.possible, classes=maps.shape[0])
         check_finite(maps)
-        possible, certain = (_inside(maps.float(), calibration) for calibration in (self.possible, self.certain))
+        possible, certain = (_inside(float32_below(maps), calibration) for calibration in (self.possible, self.certain))
         labels = self.labels.encode(possible, certain)[None]
         if not isinstance(maps, MetaTensor):
             return labels

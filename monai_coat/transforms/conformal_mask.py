@@ -16,6 +16,8 @@ from monai.utils import TransformBackends, convert_to_tensor
 from torch import Tensor
 
 from monai_coat.calibration import CalibrationResult, check_calibration_fits, load_calibration
+from monai_coat.functional import float32_below
+from monai_coat.functional.checks import check_finite
 
 __all__ = ["ConformalMask", "ConformalMaskD", "ConformalMaskDict", "ConformalMaskd"]
 
@@ -28,7 +30,8 @@ class ConformalMask(Transform):
 
     Raises:
         FileNotFoundError: if there is no artifact at the path.
-        ValueError: if the artifact is damaged; when called, if it is for another number of channels.
+        ValueError: if the artifact is damaged; when called, if it is for another number of channels, or
+            scores are not finite.
 
     Example:
         >>> calibration = CalibrationResult((0.5,), 0.1, (99,), (0,), (0.09,), "E[FNR] <= 0.1")
@@ -48,7 +51,9 @@ class ConformalMask(Transform):
         maps: Tensor = convert_to_tensor(scores, track_meta=get_track_meta())
         check_calibration_fits(self.calibration, classes=maps.shape[0])
         cutoff = torch.tensor(self.calibration.cutoff, device=maps.device)
-        return (maps.float() >= cutoff.reshape(-1, *[1] * (maps.dim() - 1))).float()
+        check_finite(maps)
+        mask: Tensor = float32_below(maps) >= cutoff.reshape(-1, *[1] * (maps.dim() - 1))
+        return mask.float()
 
 
 class ConformalMaskd(MapTransform):

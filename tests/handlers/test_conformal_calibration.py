@@ -23,6 +23,7 @@ from monai_coat.calibration import (
     load_calibration,
 )
 from monai_coat.handlers import ConformalCalibration
+from monai_coat.networks import AdaptiveSegmenter
 from tests.handlers import two_workers
 
 
@@ -216,3 +217,32 @@ def test_workers_calibrate_as_one_does_and_the_first_writes(run_workers, tmp_pat
     alone = two_workers.record(range(19))
     assert found[0]["records"] == found[1]["records"] == alone
     assert [row[1:] for row in alone] == [row[1:] for row in found[0]["records of one worker"]]
+
+
+class OfBatches(nn.Module):
+    """A scorer whose scores are others in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1)
+
+    def forward(self, image: torch.Tensor, probs: torch.Tensor) -> torch.Tensor:
+        return self.norm(probs)
+
+
+def test_a_network_is_calibrated_in_evaluation_mode():
+    """As it was made it is in training mode; the engine of a plain loop does not know."""
+    network = AdaptiveSegmenter(nn.Identity(), OfBatches(), activation="identity")
+    images, labels = torch.rand(10, 1, 8, 8), torch.ones(10, 1, 8, 8)
+    engine = Engine(lambda engine, batch: (network(batch[0]), batch[1]))
+    ConformalCalibration(alpha=0.2, network=network).attach(engine)
+    result = engine.run([(images, labels)]).calibration
+    assert result == replace(calibrate_maps(list(network(images)), list(labels), alpha=0.2), identity=result.identity)
+
+
+def test_scores_of_training_mode_are_refused():
+    network = AdaptiveSegmenter(nn.Identity(), OfBatches(), activation="identity")
+    engine = Engine(lambda engine, batch: (network.train()(batch[0]), batch[1]))
+    ConformalCalibration(alpha=0.2, network=network).attach(engine)
+    with pytest.raises(RuntimeError, match="network must be in evaluation mode"):
+        engine.run([(torch.rand(10, 1, 8, 8), torch.ones(10, 1, 8, 8))])

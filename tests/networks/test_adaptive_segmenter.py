@@ -2,6 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from monai.data import MetaTensor
@@ -215,3 +217,72 @@ def test_wrappers_are_taken_off(make_network):
 def test_the_default_predictor_fits(make_network):
     network = AdaptiveSegmenter(make_network(2).segmenter, MarginScorer(ThresholdPredictor(2, 3, 2)), 2)
     assert network(sample()).shape == (2, 2, 20, 24)
+
+
+LAYERS = (nn.Conv2d(1, 4, 1), nn.LeakyReLU(0.1), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Conv2d(4, 1, 1))
+
+
+def calibrated() -> AdaptiveSegmenter:
+    network = AdaptiveSegmenter(nn.Sequential(*copy.deepcopy(LAYERS)))
+    network.set_calibration((0.5,), alpha=0.1, n=(9,))
+    return network
+
+
+def replace_twice(network: AdaptiveSegmenter) -> None:
+    """The second weight may get the place in memory that the calibrated one had."""
+    for _ in range(2):
+        network.segmenter[0].weight = nn.Parameter(torch.rand(4, 1, 1, 1))
+
+
+CHANGES = {
+    "setting of a layer": lambda network: setattr(network.segmenter[1], "negative_slope", -5.0),
+    "setting of a norm": lambda network: setattr(network.segmenter[2], "eps", 3.0),
+    "layer": lambda network: network.segmenter.__setitem__(1, nn.Identity()),
+    "segmenter": lambda network: setattr(network, "segmenter", nn.Sequential(network.segmenter, nn.Tanh())),
+    "weight": replace_twice,
+    "cutoff": lambda network: network.calibrated_cutoff.fill_(0.9),
+    "level": lambda network: network.calibrated_alpha.fill_(0.01),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_network_that_was_changed_is_no_longer_calibrated(change):
+    network = calibrated()
+    network.prediction_set(torch.rand(1, 1, 4, 4))
+    change(network)
+    network.eval()
+    with pytest.raises(RuntimeError, match="its weights or settings have changed since; calibrate it again"):
+        network.prediction_set(torch.rand(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("part", ["segmenter.3", "segmenter", "scorer"])
+def test_no_layer_may_be_in_training_mode(part):
+    network = calibrated()
+    network.get_submodule(part).train()
+    with pytest.raises(RuntimeError, match="must be in evaluation mode"):
+        network.prediction_set(torch.rand(1, 1, 4, 4))
+
+
+def test_copies_are_calibrated_and_independent():
+    network = calibrated()
+    copied = copy.deepcopy(network)
+    with torch.no_grad():
+        copied.segmenter[0].weight.add_(1)
+    assert network.prediction_set(torch.rand(1, 1, 4, 4)).dtype == torch.bool
+    with pytest.raises(RuntimeError, match="have changed since"):
+        copied.prediction_set(torch.rand(1, 1, 4, 4))
+
+
+def test_scores_that_are_not_finite_have_no_set():
+    with pytest.raises(ValueError, match="scores must be finite"):
+        calibrated().prediction_set(torch.full((1, 1, 4, 4), torch.nan))
+
+
+@pytest.mark.parametrize(
+    ("cutoff", "alpha", "n"), [(torch.nan, 0.1, 9), (torch.inf, 0.1, 9), (0.5, 5.0, 9), (0.5, 0.1, -3)]
+)
+def test_what_no_calibration_gives_is_refused(cutoff, alpha, n):
+    network = AdaptiveSegmenter(nn.Conv2d(1, 1, 1))
+    with pytest.raises(ValueError, match="must be"):
+        network.set_calibration((cutoff,), alpha=alpha, n=(n,))
+    assert not bool(network.calibrated)

@@ -112,7 +112,7 @@ def test_an_uncalibrated_network_is_refused(make_network):
 
 def test_a_wrapped_network_is_taken_out(make_network):
     network = make_network(cutoff=(0.25,))
-    assert CalibratedMask(nn.DataParallel(network)).network is network
+    assert isinstance(CalibratedMask(nn.DataParallel(network)).network, AdaptiveSegmenter)
     assert isinstance(CalibratedMask(network).network, AdaptiveSegmenter)
 
 
@@ -120,3 +120,22 @@ def test_a_tie_is_inside():
     network = AdaptiveSegmenter(nn.Identity(), activation="identity")
     network.set_calibration((0.25,), alpha=0.1, n=(9,))
     assert CalibratedMask(network)(torch.tensor([[[[0.2, 0.25, 0.3]]]])).tolist() == [[[[0, 1, 1]]]]
+
+
+def test_scores_that_are_none_are_inside():
+    """A file cannot refuse them, and nothing is missed by it."""
+    network = AdaptiveSegmenter(nn.Identity(), activation="identity")
+    network.set_calibration((0.25,), alpha=0.1, n=(9,))
+    assert CalibratedMask(network)(torch.tensor([[[[0.2, torch.nan]]]])).tolist() == [[[[0, 1]]]]
+
+
+def test_it_stays_as_it_was_calibrated():
+    network = AdaptiveSegmenter(nn.Conv2d(1, 1, 1))
+    network.set_calibration((0.5,), alpha=0.1, n=(9,))
+    image = torch.randn(1, 1, 8, 8)
+    masks = CalibratedMask(network)
+    before = masks(image)
+    with torch.no_grad():
+        network.segmenter.weight.mul_(-3)
+    assert torch.equal(masks.train()(image), before)
+    assert not any(module.training for module in masks.modules())

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,12 @@ from monai.data import MetaTensor
 
 from monai_coat.calibration import (
     CalibrationResult,
+    ExpectedRisk,
     FalseNegativeRate,
     FalsePositiveRatio,
     PipelineIdentity,
+    calibrate_maps,
+    identity_of,
     save_calibration,
 )
 from monai_coat.transforms import CertaintyMap, CertaintyMapd, ConformalMask
@@ -100,3 +105,23 @@ def test_files_and_metadata(tmp_path):
 def test_calibrations_that_do_not_belong_together_are_refused(possible, certain, message):
     with pytest.raises(ValueError, match=message):
         CertaintyMap(possible, certain)
+
+
+def test_what_is_certain_of_double_precision_was_calibrated_so():
+    """Background at 1 - 1e-9 is below the cutoff 1 of calibration and of the map."""
+    scores = torch.full((1, 10, 10), 0.2, dtype=torch.float64)
+    scores[:, :2] = 1 - 1e-9
+    mask = torch.zeros(1, 10, 10, dtype=torch.bool)
+    mask[:, 5] = True
+    certain = calibrate_maps([scores] * 20, [mask] * 20, guarantee=ExpectedRisk(FalsePositiveRatio(), 0.1))
+    possible = calibrate_maps([scores] * 20, [mask] * 20, alpha=0.1)
+    assert certain.cutoff == (1.0,)
+    assert int((CertaintyMap(possible, certain)(scores) == 1).sum()) == 0
+
+
+def test_pipelines_are_compared_without_a_network_too():
+    possible, certain = calibration((0.25,)), calibration((0.75,), WRONG)
+    one, other = (identity_of(None, {"preprocessing": [number]}) for number in (1, 2))
+    CertaintyMap(replace(possible, identity=one), replace(certain, identity=one))
+    with pytest.raises(ValueError, match="of another pipeline: preprocessing"):
+        CertaintyMap(replace(possible, identity=one), replace(certain, identity=other))

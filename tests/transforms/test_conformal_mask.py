@@ -101,3 +101,15 @@ def test_they_are_transforms_of_the_host():
     scores = torch.rand(1, 4, 4)
     for transform in (mapped, pickle.loads(pickle.dumps(mapped))):
         assert torch.equal(Compose([transform])({"pred": scores})["pred"], array(scores))
+
+
+def test_of_double_precision_no_score_is_lifted_onto_the_cutoff():
+    """The nearest float32 of 1 - 1e-9 is 1."""
+    mask = ConformalMask(CalibrationResult((1.0,), 0.1, (99,), (0,), (0.09,), ""))
+    assert mask(torch.tensor([[1 - 1e-9, 1.0]], dtype=torch.float64)).tolist() == [[0, 1]]
+
+
+def test_scores_that_are_not_finite_are_refused():
+    mask = ConformalMask(CalibrationResult((0.5,), 0.1, (99,), (0,), (0.09,), ""))
+    with pytest.raises(ValueError, match="scores must be finite"):
+        mask(torch.tensor([[0.5, torch.nan]]))

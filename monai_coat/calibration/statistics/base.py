@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_coat.functional import foreground_scores
+from monai_coat.functional import float32_below, foreground_scores
 
-__all__ = ["ForegroundStatistic", "Solution", "Statistic", "check_same_kind", "float32_below"]
+__all__ = ["ForegroundStatistic", "Solution", "Statistic", "check_same_kind"]
 
 Budget = Callable[[int], Fraction]
 """From the number of images to the sum of their risks that is tolerated."""
@@ -154,13 +153,3 @@ def check_same_kind(mine: Statistic, other: object) -> None:
             f"other must be a {type(mine).__name__}, got {type(other).__name__}; statistics of different risks do not "
             "add up."
         )
-
-
-def float32_below(scores: Tensor) -> Tensor:
-    """The largest float32 not above each score: it passes a float32 cutoff if and only if the score itself does."""
-    if scores.dtype != torch.float64:
-        return scores
-    if bool((scores < torch.finfo(torch.float32).min).any()):
-        raise ValueError(f"scores must be within the range of float32, got {float(scores.min()):g}; scale them.")
-    nearest = scores.float()
-    return torch.where(nearest > scores, nearest.nextafter(torch.tensor(-math.inf)), nearest)

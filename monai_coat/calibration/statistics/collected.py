@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from monai_coat.calibration.identity import PipelineIdentity
-from monai_coat.calibration.statistics.base import Statistic, float32_below
+from monai_coat.calibration.statistics.base import Statistic
+from monai_coat.functional import float32_below
+from monai_coat.functional.checks import check_maps
 from monai_coat.functional.foreground import plain
 
 __all__ = ["CollectedStatistic"]
@@ -52,16 +54,31 @@ class CollectedStatistic:
         self.images: set[str] = set(images)
 
     def update(self, scores: Tensor, labels: Tensor) -> None:
-        """Add a batch of images; see :meth:`~monai_coat.calibration.Statistic.update`."""
-        self.statistic.update(scores, labels)
-        maps, masks = plain(scores.detach()).cpu(), plain(labels).cpu() != 0
+        """Add a batch of images; see :meth:`~monai_coat.calibration.Statistic.update`.
+
+        Raises:
+            ValueError: if an image is in it already; nothing is added then.
+        """
+        maps = plain(scores.detach())
+        masks = check_maps(maps, plain(labels))
         # An image without foreground adds nothing.
-        self.images |= {self._token(s, mask) for s, mask in zip(maps, masks, strict=True) if bool(mask.any())}
+        tokens = [self._token(s, mask) for s, mask in zip(maps.cpu(), masks.cpu(), strict=True) if bool(mask.any())]
+        self._check_new(tokens)
+        self.statistic.update(scores, labels)
+        self.images |= set(tokens)
+
+    def _check_new(self, tokens: Collection[str]) -> None:
+        twice = sum(token in self.images for token in tokens) + len(tokens) - len(set(tokens))
+        if twice:
+            raise ValueError(
+                f"scores must be of images that are not yet in the statistic, got {twice} that are; collect each "
+                "image once, also with several workers."
+            )
 
     def _token(self, scores: Tensor, mask: Tensor) -> str:
         digest = hashlib.sha256(f"{self.identity.digest} {tuple(scores.shape)}\n".encode())
         digest.update(np.packbits(mask.numpy()).tobytes())
-        digest.update(float32_below(scores).float().numpy().tobytes())
+        digest.update(float32_below(scores).numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def merge(self, other: CollectedStatistic) -> None:
@@ -69,8 +86,9 @@ class CollectedStatistic:
 
         Raises:
             TypeError: if the statistics are of different kinds.
-            ValueError: if they do not belong together.
+            ValueError: if they do not belong together, or share an image.
         """
+        self._check_new(other.images)
         self.statistic.merge(other.statistic)
         self.images |= other.images
 

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from monai_coat.calibration.statistics.base import Budget, Solution, Statistic, check_same_kind, float32_below
+from monai_coat.calibration.statistics.base import Budget, Solution, Statistic, check_same_kind
 from monai_coat.calibration.statistics.exact import CoverageStatistic
-from monai_coat.functional import highest_background
+from monai_coat.functional import float32_below, highest_background
 
 __all__ = ["FalsePositiveStatistic"]
 

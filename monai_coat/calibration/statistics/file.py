@@ -7,7 +7,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from monai_coat.files import replacing
 __all__ = ["load_statistic", "merge_statistics", "save_statistic"]
 
 FORMAT, VERSION = "monai_coat statistic", 2
+DAMAGES = (zlib.error, RuntimeError, tokenize.TokenError)  # what NumPy lets through of a file that was overwritten
 SMALLEST = 10
 """Fewest images of a class in a file of sums: of few images, a sum tells about each."""
 
@@ -98,7 +101,7 @@ def load_statistic(path: str | os.PathLike[str]) -> CollectedStatistic:
         collected = CollectedStatistic(statistic, identity, str(head["method"]), head["images"])
         _check_counts(collected)
         return collected
-    except (OSError, EOFError, KeyError, IndexError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, IndexError, ValueError, TypeError, zipfile.BadZipFile, *DAMAGES) as error:
         raise ValueError(f"path must name a statistic file of version {VERSION}, got {path} ({error}).") from None
 
 
@@ -146,12 +149,12 @@ def merge_statistics(paths: Sequence[str | os.PathLike[str]], smallest: int = SM
 
 
 def _check_counts(collected: CollectedStatistic) -> None:
-    """Refuse more images of a class than there are tokens, if there are any: one was counted twice, or n was edited."""
+    """Refuse more images of a class than there are tokens: one was counted twice, or n was edited."""
     most = max(collected.statistic.n)
-    if collected.images and most > len(collected.images):
+    if most > len(collected.images):
         raise ValueError(
-            f"statistic must count each image once, got {most} images of a class and {len(collected.images)} that "
-            "differ; collect each image once, also with several workers"
+            f"statistic must count each image once, got {most} images of a class and {len(collected.images)} tokens of "
+            "images; fill it by CollectedStatistic.update, each image once"
         )
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from monai_coat.calibration.statistics.base import Budget, Solution, Statistic, check_same_kind, float32_below
+from monai_coat.calibration.statistics.base import Budget, Solution, Statistic, check_same_kind
+from monai_coat.functional import float32_below
 from monai_coat.functional.checks import check_maps
 from monai_coat.functional.foreground import at_least_float32, plain
 
@@ -140,7 +141,7 @@ class MapStatistic(Statistic):
         for image in images:
             for risk in self._risks(image, float(cutoff)).tolist():
                 if not math.isnan(risk):
-                    total += Fraction(risk).limit_denominator(image[0].numel())
+                    total += _as_ratio(risk, image[0].numel())
         return total
 
     def _risks(self, image: tuple[Tensor, Tensor], cutoff: float) -> Tensor:
@@ -155,3 +156,10 @@ class MapStatistic(Statistic):
         self._images = []
         for scores, labels in zip(state["scores"], state["labels"], strict=True):
             self.update(scores, labels)
+
+
+def _as_ratio(risk: float, pixels: int) -> Fraction:
+    """The ratio of numbers of pixels that a float stands for; of a risk that is none, not less than it is."""
+    ratio = Fraction(risk).limit_denominator(pixels)
+    rounding = Fraction(risk) / 2**24
+    return ratio if abs(ratio - Fraction(risk)) <= rounding else Fraction(risk) + rounding

@@ -21,7 +21,7 @@ from monai_coat.calibration import (
     MapStatistic,
     WorstClassFalseNegativeRate,
 )
-from monai_coat.calibration.statistics.base import float32_below
+from monai_coat.functional import float32_below
 
 MAKERS = {
     **{name: lambda make=make: make().statistic() for name, make in RISKS.items()},

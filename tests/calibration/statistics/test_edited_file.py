@@ -68,7 +68,7 @@ SUMS = [
     ({"rates": lambda a: a["rates"] / 2}, "must be whole numbers"),
     ({"rates": lambda a: a["rates"][:, 1:]}, "one entry per class and cutoff"),
     ({"rates": lambda a: a["n"], "n": lambda a: a["rates"]}, "rates must|n must"),
-    ({"n": lambda a: a["n"] * 100}, "must count each image once, got 2000 images of a class and 20 that differ"),
+    ({"n": lambda a: a["n"] * 100}, "must count each image once, got 2000 images of a class and 20 tokens"),
     ({"n": lambda a: a["n"][::-1]}, "to at most one per image"),
     ({"n": lambda a: -a["n"]}, "n not negative"),
     ({"n": lambda a: a["n"] + np.array([[0, 0], [3, 0]])}, "classes must be of the same images"),
@@ -135,7 +135,7 @@ def test_the_head_is_under_the_checksum_too(write, head):
         ({"format": "other"}, "format 'other'"),
         ({"kind": "maps"}, "'maps'"),
         ({"identity": "abc"}, "identity must have a network and a pipeline"),
-        ({"images": ["0" * 16]}, "must count each image once, got 20 images of a class and 1 that differ"),
+        ({"images": ["0" * 16]}, "must count each image once, got 20 images of a class and 1 tokens"),
     ],
 )
 def test_heads_that_are_none_are_refused_though_their_checksum_is_right(write, head, message):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -219,12 +220,37 @@ def test_files_that_share_images_are_refused_and_counted(tmp_path, kind):
         merge_statistics([tmp_path / "a.npz", tmp_path / "b.npz"])
 
 
-def test_an_image_that_was_counted_twice_leaves_no_file(tmp_path):
+def test_an_image_is_counted_once(tmp_path):
     collected = site(0)
-    collected.update(*(part[3:4] for part in maps(0)))
-    with pytest.raises(ValueError, match="must count each image once, got 16 images of a class and 15 that differ"):
+    before = collected.statistic.state_dict()
+    with pytest.raises(ValueError, match="must be of images that are not yet in the statistic, got 1 that are"):
+        collected.update(*(part[3:4] for part in maps(0)))
+    with pytest.raises(ValueError, match="got 15 that are; collect each image once, also with several workers"):
+        collected.merge(site(0))
+    assert str(collected.statistic.state_dict()) == str(before)
+    collected.statistic.update(*(part[3:4] for part in maps(0)))  # past the tokens
+    with pytest.raises(ValueError, match="must count each image once, got 16 images of a class and 15 tokens"):
         save_statistic(collected, tmp_path / "twice.npz")
     assert not list(tmp_path.iterdir())
+
+
+def test_images_without_tokens_leave_no_file(tmp_path):
+    """Nobody could find them in another file."""
+    with pytest.raises(ValueError, match="got 15 images of a class and 0 tokens of images; fill it by Collected"):
+        save_statistic(CollectedStatistic(site(0).statistic), tmp_path / "anonymous.npz")
+
+
+def test_a_file_that_was_overwritten_in_part_is_refused_by_name(files):
+    path = files()[0]
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with contextlib.suppress(ValueError):  # which is the one that names the file, or there are bytes without effect
+            load_statistic(path)
+            continue
+        refused += 1
+    assert refused > len(whole) / 7 / 2
 
 
 def test_other_classes_are_refused(files, tmp_path):

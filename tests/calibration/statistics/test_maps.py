@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from monai_coat.calibration import (
     RISKS,
@@ -137,3 +139,21 @@ def test_zero_has_one_sign():
         statistic = filled(MapStatistic(FalseNegativeRate()), [[[(zero, True)]] for zero in zeros])
         assert str(calibrate(statistic, 0.5).cutoff[0]) == "0.0"
         assert not np.signbit(calibrate(statistic, 0.5).cutoff[0])
+
+
+class SquaredRate(FalseNegativeRate):
+    """A risk that is no ratio of numbers of pixels."""
+
+    name: ClassVar[str] = "squared_rate"
+
+    def image_risk(self, scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor:
+        return super().image_risk(scores, labels, cutoff) ** 2
+
+
+def test_a_risk_that_is_no_ratio_of_pixels_is_not_rounded_down():
+    """Nine images of four pixels leave no budget at 0.1: one pixel missed, a risk of 1/16, is too much."""
+    statistic = MapStatistic(SquaredRate())
+    for _ in range(9):
+        statistic.update(torch.tensor([[[0.1, 0.2, 0.3, 0.4]]]), torch.ones(1, 1, 4))
+    (solution,) = statistic.solve(lambda n: Fraction(1, 10) * (n + 1) - 1)
+    assert solution.cutoff == np.float32(0.1)
