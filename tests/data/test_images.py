@@ -25,3 +25,13 @@ def test_a_volume_keeps_its_values(tmp_path):
     values = np.linspace(-2, 3, 24, dtype=np.float32).reshape(2, 3, 4)
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii.gz")
     assert np.array_equal(read_image(tmp_path / "a.nii.gz").numpy(), values[None])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name"), [(np.uint16, "image.png"), (np.uint16, "image.tif"), (np.float32, "image.tif")]
+)
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_more_than_eight_bits_are_refused_and_not_clipped(tmp_path, dtype, name, mode):
+    Image.fromarray(np.full((4, 4), 1, dtype)).save(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"must be an image of 8 bits a channel, got .*{name} of mode"):
+        read_image(tmp_path / name, mode)
