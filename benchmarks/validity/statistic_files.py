@@ -219,7 +219,7 @@ def verdict(content: Content) -> str:
             f"{kind} objects: {jumps:.1f} exact sizes of {COUNT} (before {jumps_before:.1f}), "
             f"an image alone at an end in {ends:.0%} of files, a difference of two files in {difference:.0%}"
         )
-    return f"At the default, {'; '.join(texts)}.."
+    return f"At the default, {'; '.join(texts)}."
 
 
 SECTION = Section("Statistic files: what they still tell", run, lines, verdict)
