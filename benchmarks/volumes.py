@@ -20,7 +20,7 @@ from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from benchmarks.timing import Row, alternate
-from monai_coat.calibration import BinnedStatistic, CoverageStatistic, calibrate, calibrate_binned
+from monai_coat.calibration import BinnedStatistic, CoverageStatistic, calibrate
 from monai_coat.data import synthetic_maps
 from monai_coat.functional import true_positive_rate
 from monai_coat.handlers import ConformalCalibration
@@ -69,7 +69,7 @@ def peak_of(count: int, side: int = 64) -> float:
     for _ in range(count):
         scores = torch.rand(1, 1, side, side, side, generator=generator)
         statistic.update(scores, scores > 0.95)
-    calibrate_binned(statistic, ALPHA)
+    calibrate(statistic, ALPHA)
     peak = tracemalloc.get_traced_memory()[1] / 1e6
     tracemalloc.stop()
     return peak

@@ -277,3 +277,11 @@ def test_exceptions_to_checks_are_named(m: Module) -> Iterator[Fault]:
     for number, line in enumerate(m.lines, 1):
         if blanket.search(line):
             yield number, "silences every check on the line; name the one that is meant, as in [arg-type]."
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").rglob("*.py")), ids=lambda path: path.stem)
+def test_benchmarks_find_what_they_import(path: Path):
+    """They run seldom; a name that has moved is found here."""
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    if path.stem != "__main__":
+        importlib.import_module(name)
