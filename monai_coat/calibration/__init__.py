@@ -25,6 +25,7 @@ from monai_coat.calibration.risks import (
     WorstClassFalseNegativeRate,
     risk_named,
 )
+from monai_coat.calibration.score_forms import ScoreForms
 from monai_coat.calibration.statistics import (
     BinnedStatistic,
     Brackets,
@@ -59,6 +60,7 @@ __all__ = [
     "MeanGuarantee",
     "PipelineIdentity",
     "Risk",
+    "ScoreForms",
     "Statistic",
     "WorstClassFalseNegativeRate",
     "WorstClassStatistic",

@@ -4,19 +4,21 @@
 
 from __future__ import annotations
 
-from monai_coat.data.datasets import check_readable, data_directory, folder_datalist, load_datalist
+from monai_coat.data.datasets import data_directory, folder_datalist, load_datalist
 from monai_coat.data.groups import split_by_group
 from monai_coat.data.images import read_image
 from monai_coat.data.maps import calibrate_saved_maps, map_datalist, read_map
-from monai_coat.data.masks import read_mask
+from monai_coat.data.masks import read_label_map, read_mask, read_masks
 from monai_coat.data.near_duplicates.appearance import perceptual_hash
 from monai_coat.data.near_duplicates.duplicates import drop_duplicates, group_duplicates
 from monai_coat.data.partition import Partition, PartitionBy, partition
 from monai_coat.data.public.layouts import LAYOUTS, Layout
 from monai_coat.data.public.reader import download_dataset, read_layout
+from monai_coat.data.readable import check_readable
 from monai_coat.data.saved_partition import open_partition
 from monai_coat.data.synthetic import synthetic_images, synthetic_maps
 from monai_coat.data.synthetic_dataset import write_synthetic_dataset
+from monai_coat.data.volumes import to_grid
 
 __all__ = [
     "LAYOUTS",
@@ -36,11 +38,14 @@ __all__ = [
     "partition",
     "perceptual_hash",
     "read_image",
+    "read_label_map",
     "read_layout",
     "read_map",
     "read_mask",
+    "read_masks",
     "split_by_group",
     "synthetic_images",
     "synthetic_maps",
+    "to_grid",
     "write_synthetic_dataset",
 ]

@@ -4,24 +4,17 @@
 
 from __future__ import annotations
 
-import gzip
-import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import nibabel
-from monai.utils.module import optional_import
 
 from monai_coat.files import read_json
 from monai_coat.files.names import SUFFIXES, stem_of, suffix_of
 
-__all__ = ["check_readable", "data_directory", "files_by_stem", "folder_datalist", "load_datalist"]
+__all__ = ["data_directory", "files_by_stem", "folder_datalist", "load_datalist"]
 
 VARIABLE = "COAT_DATA_DIR"
-
-pil_image, _ = optional_import("PIL.Image")
 
 
 def data_directory() -> Path | None:
@@ -97,7 +90,7 @@ def folder_datalist(
     """List the images of a plain folder, with the masks of the same names.
 
     ``images/a.jpg`` goes with ``labels/a.png``: names are compared without their endings. Files that are no
-    images, hidden files and subfolders are passed over.
+    images by their ending, and hidden files, are passed over.
 
     Args:
         images: folder of PNG, JPEG, BMP, TIFF or NIfTI images.
@@ -108,7 +101,8 @@ def folder_datalist(
         ``label``; sorted by id, with absolute paths. Set ``group`` where images belong together (patient, video).
 
     Raises:
-        FileNotFoundError: if a folder does not exist, holds no image files, or lacks the counterpart of a file.
+        FileNotFoundError: if a folder does not exist, holds no image files or a link to nothing, or lacks the
+            counterpart of a file.
         ValueError: if two files of a folder have the same name but for the ending, or both folders are the same.
 
     Example:
@@ -128,63 +122,6 @@ def folder_datalist(
     _check_counterparts("labels", image_files, label_files, Path(labels))
     _check_counterparts("images", label_files, image_files, Path(images))
     return [{**sample, "label": str(label_files[sample["id"]])} for sample in samples]
-
-
-def check_readable(samples: Iterable[Mapping[str, Any]], keys: Sequence[str] = ("image", "label", "probs")) -> None:
-    """Open every file of a data list as far as its header, so that a bad one is named before hours of training.
-
-    Args:
-        samples: dictionaries with paths under ``keys``; keys that a sample does not have are passed over.
-        keys: the paths to look at. All of a sample must have one spatial size.
-
-    Raises:
-        ValueError: naming a file that cannot be read, or two files of a sample that differ in size.
-
-    Example:
-        >>> from monai_coat.data import write_synthetic_dataset
-        >>> root = getfixture("tmp_path")
-        >>> write_synthetic_dataset(root, count=2, spatial_size=(16, 16))
-        >>> check_readable(load_datalist(root, "synthetic"))
-    """
-    for sample in samples:
-        present = [key for key in keys if key in sample]
-        sizes = {key: _spatial_size(Path(sample[key]), key) for key in present}
-        for key in present[1:]:
-            if sizes[key] != sizes[present[0]]:
-                raise ValueError(
-                    f"{key} and {present[0]} must have the same size, got {sizes[key]} of {sample[key]} and "
-                    f"{sizes[present[0]]} of {sample[present[0]]}; replace the wrong one or leave the sample out."
-                )
-
-
-def _spatial_size(path: Path, key: str) -> tuple[int, ...]:
-    """Size in the file's own order of axes: width and height, or the first three axes of a volume."""
-    try:
-        if path.name.lower().endswith((".nii", ".nii.gz")):
-            volume: Any = nibabel.load(path)
-            _check_whole(path, int(volume.dataobj.offset) + math.prod(volume.shape) * volume.get_data_dtype().itemsize)
-            return tuple(int(length) for length in volume.shape[:3])
-        with pil_image.open(path) as image:
-            return (int(image.width), int(image.height))
-    except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
-        raise ValueError(
-            f"{key} must be a readable image, got {path} ({error}); replace the file or leave the sample out."
-        ) from error
-
-
-def _check_whole(path: Path, size: int) -> None:
-    """Raise if a NIfTI file has fewer bytes than its header says; of a compressed one the last four say how many."""
-    if path.suffix != ".gz":
-        present = path.stat().st_size
-    else:
-        with path.open("rb") as file:
-            file.seek(-4, os.SEEK_END)
-            present = int.from_bytes(file.read(), "little")
-        if present != size % 2**32:  # cut short, or of several pieces: only reading tells
-            with gzip.open(path) as file:
-                present = sum(len(part) for part in iter(lambda: file.read(2**20), b""))
-    if present < size % 2**32:
-        raise EOFError(f"it ends after {present} of {size} bytes")
 
 
 def _sample(folder: Path, record: Mapping[str, Any], model: str | None) -> dict[str, Any]:
@@ -227,8 +164,13 @@ def files_by_stem(folder: str | os.PathLike[str], name: str) -> dict[str, Path]:
         raise FileNotFoundError(f"{name} must be a folder, got {path}, which does not exist; correct the path.")
     files: dict[str, Path] = {}
     for file in sorted(path.iterdir()):
-        if not suffix_of(file) or file.name.startswith(".") or not file.is_file():
+        if not suffix_of(file) or file.name.startswith("."):
             continue
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{name} must hold files, got {file}, which is {'a link to nothing' if file.is_symlink() else 'none'}; "
+                "get what it stands for, or remove it."
+            )
         stem = stem_of(file)
         if stem in files:
             raise ValueError(

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 
-__all__ = ["SUFFIXES", "stem_of", "suffix_of"]
+__all__ = ["SUFFIXES", "is_volume", "stem_of", "suffix_of"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
 """Endings of image files, in small letters."""
@@ -19,14 +20,20 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     return max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default="")
 
 
+def is_volume(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a NIfTI volume, by its ending."""
+    return suffix_of(path).startswith(".nii")
+
+
 def stem_of(path: str | os.PathLike[str]) -> str:
     """The name of a file without folder and ending; dots inside a name, as in a DICOM UID, belong to it.
 
-    Of a file that is no image by its ending, the last part after a dot goes.
+    Of a file that is no image by its ending, the last part after a dot goes. Letters with accents are composed, so that
+    names from different systems are equal.
 
     Example:
         >>> stem_of("maps/case.1.nii.gz"), stem_of("1.2.840.png"), stem_of("notes.txt")
         ('case.1', '1.2.840', 'notes')
     """
-    name, suffix = Path(path).name, suffix_of(path)
+    name, suffix = unicodedata.normalize("NFC", Path(path).name), suffix_of(path)
     return name[: -len(suffix)] if suffix else Path(name).stem

@@ -96,7 +96,7 @@ def check_labels(labels: Tensor) -> Tensor:
         values = labels.detach().double()
         other = float(values[(values != 0) & (values != 1)][0])
         raise ValueError(
-            f"labels must hold only 0 and 1, got {other:g}; "
+            f"labels must hold only 0 and 1, got {other:.9g}; "
             "binarise masks (0/255 images too) and one-hot encode class maps first."
         )
     return mask

@@ -53,7 +53,16 @@ def foreground_scores(scores: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...
 
 
 def plain(maps: Tensor) -> Tensor:
-    """Drop a tensor subclass: metadata plays no part in arithmetic, and carrying it costs more than the arithmetic."""
+    """Drop a tensor subclass: metadata plays no part in arithmetic, and carrying it costs more than the arithmetic.
+
+    Raises:
+        ValueError: if operations of a lazy transform are pending, which would be lost.
+    """
+    if getattr(maps, "pending_operations", None):
+        raise ValueError(
+            "scores and labels must be evaluated, got a tensor with pending operations of a lazy transform; set "
+            "lazy to False, or apply them first (monai.transforms.lazy.functional.apply_pending)."
+        )
     return maps.as_subclass(Tensor) if isinstance(maps, Tensor) else maps
 
 

@@ -9,11 +9,31 @@ from typing import Any
 
 from torch import Tensor
 
+from monai_coat.calibration import ScoreForms, gather_objects
+
 __all__: list[str] = []
 
 
-def batches(output: Any) -> Iterator[tuple[Tensor, Tensor]]:
+def check_forms(forms: ScoreForms) -> None:
+    """Refuse masks in place of scores, as all workers have seen them."""
+    together = ScoreForms()
+    for of_worker in gather_objects(forms):
+        together.merge(of_worker)
+    together.check(
+        "an engine's postprocessing has cut them (AsDiscrete), so take them before: handler.attach(engine, "
+        "event=monai.engines.IterationEvents.FORWARD_COMPLETED), with the activation in output_transform"
+    )
+
+
+def batches(output: Any, forms: ScoreForms | None = None) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches ``(B, C, *spatial)`` of scores and labels: one of two tensors, or one per item of two lists."""
+    for scores, labels in _batches(output):
+        if forms is not None:
+            forms.take(scores)
+        yield scores, labels
+
+
+def _batches(output: Any) -> Iterator[tuple[Tensor, Tensor]]:
     if not isinstance(output, tuple | list) or len(output) != 2:
         raise ValueError(
             f"output_transform must return (scores, labels), got {type(output).__name__}; "

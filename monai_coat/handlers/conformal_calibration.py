@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,25 +15,31 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from monai_coat.calibration import (
+    CalibrationResult,
     Guarantee,
+    ScoreForms,
     as_guarantee,
     check_calibration_fits,
     gather_statistic,
     identity_of,
     save_calibration,
+    summary_of,
 )
-from monai_coat.handlers._pairs import batches
+from monai_coat.handlers._pairs import batches, check_forms
 from monai_coat.networks import AdaptiveSegmenter, unwrap_adaptive_segmenter
 
 __all__ = ["ConformalCalibration"]
+
+logger = logging.getLogger(__name__)
 
 
 class ConformalCalibration:
     """Collect scores and labels while an engine runs, and calibrate when its epoch is over.
 
-    The result is left in ``engine.state.calibration``, in the buffers of ``network`` and in a JSON artifact, as far as
-    these are given. Workers of a process group calibrate together, each image counted once, and an uneven or empty
-    shard is no matter; the first of them writes the artifact. If it fails, network and artifact stay as they were.
+    The result is logged and left in ``engine.state.calibration``; when the run is over also in the buffers of
+    ``network`` and in a JSON artifact, as far as these are given. Workers of a process group calibrate together, each
+    image counted once, and an uneven or empty shard is no matter; the first of them writes the artifact. If it fails,
+    network and artifact stay as they were.
 
     Args:
         alpha: tolerated mean false negative rate, in (0, 1): short for
@@ -52,8 +59,8 @@ class ConformalCalibration:
     Raises:
         TypeError: if ``network`` is not an :class:`~monai_coat.networks.AdaptiveSegmenter`, or not exactly one of
             ``alpha`` and ``guarantee`` is given.
-        ValueError: if ``alpha`` is no level; when the epoch is over, if there are too few images for it, or scores of
-            more or fewer classes than the network has.
+        ValueError: if ``alpha`` is no level; when the epoch is over, if there are too few images for it, scores of
+            more or fewer classes than the network has, or masks in place of scores: all are 0 or 1.
 
     Example:
         >>> import torch
@@ -78,19 +85,27 @@ class ConformalCalibration:
         self.path, self.method, self.pipeline = path, method, pipeline
         self.network: AdaptiveSegmenter | None = unwrap_adaptive_segmenter(network) if network is not None else None
         self.output_transform = output_transform
-        self.statistic = self.guarantee.statistic()
+        self.statistic, self.forms = self.guarantee.statistic(), ScoreForms()
+        self.result: CalibrationResult | None = None
 
-    def attach(self, engine: Engine) -> None:
-        """Listen to an engine."""
+    def attach(self, engine: Engine, event: Any = Events.ITERATION_COMPLETED) -> None:
+        """Listen to an engine.
+
+        Args:
+            engine: any engine that goes over the calibration images.
+            event: when its output holds scores. After an iteration, MONAI's postprocessing may have cut them; with
+                ``monai.engines.IterationEvents.FORWARD_COMPLETED`` they are what the network gave.
+        """
         engine.add_event_handler(Events.EPOCH_STARTED, self.started)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
+        engine.add_event_handler(event, self.iteration_completed)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
+        engine.add_event_handler(Events.COMPLETED, self.completed)
 
     def started(self, engine: Engine) -> None:
         """Begin anew, with the network in evaluation mode."""
         if self.network is not None:
             self.network.eval()
-        self.statistic = self.guarantee.statistic()
+        self.statistic, self.forms = self.guarantee.statistic(), ScoreForms()
 
     def iteration_completed(self, engine: Engine) -> None:
         """Take in the engine's output.
@@ -100,17 +115,31 @@ class ConformalCalibration:
         """
         if self.network is not None:
             self.network.require_evaluation_mode()
-        for scores, labels in batches(self.output_transform(engine.state.output)):
+        for scores, labels in batches(self.output_transform(engine.state.output), self.forms):
             self.statistic.update(scores, labels)
 
     def epoch_completed(self, engine: Engine) -> None:
-        """Calibrate, and leave the result where it was asked for."""
+        """Calibrate, leave the result in the engine's state, and log it."""
+        check_forms(self.forms)
         result = self.guarantee.calibrate(gather_statistic(self.statistic))
         result = replace(result, method=self.method, identity=identity_of(self.network, self.pipeline))
         if self.network is not None:
             check_calibration_fits(result, classes=self.network.num_classes)
-        if self.path is not None and (not dist.is_initialized() or dist.get_rank() == 0):
+        engine.state.calibration = self.result = result  # type: ignore[attr-defined]
+        if _is_first():
+            logger.info("calibrated: %s", summary_of(result))
+
+    def completed(self, engine: Engine) -> None:
+        """Leave the result in network and artifact: at the end, when no other calibration of the run can fail."""
+        result, self.result = self.result, None
+        if result is None:
+            return
+        if self.path is not None and _is_first():
             save_calibration(result, self.path)
         if self.network is not None and self.guarantee.risk.rises:
             self.network.set_calibration(result.cutoff, result.alpha, result.n)
-        engine.state.calibration = result  # type: ignore[attr-defined]
+
+
+def _is_first() -> bool:
+    """Whether this is the only worker, or the first."""
+    return not dist.is_initialized() or dist.get_rank() == 0

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from monai.utils import StrEnum
@@ -16,6 +16,7 @@ from monai_coat.calibration.identity import identity_of, tensors_of
 from monai_coat.calibration.settings import class_path, plain_settings
 from monai_coat.functional import exact_level
 from monai_coat.functional.checks import check_finite, check_temperature
+from monai_coat.networks.segmenter_calls import check_output, refuse_in_window
 from monai_coat.scorers.base import Scorer
 from monai_coat.scorers.probability import ProbabilityScorer
 
@@ -37,7 +38,8 @@ class AdaptiveSegmenter(nn.Module):
     """Score map of an image, and the prediction set ``{score >= cutoff}`` once calibrated.
 
     ``network(image)`` returns scores ``(B, C, *spatial)`` in float32. The forward pass runs outside autocast: an image
-    has the same scores whatever precision is in force around the call. The segmenter is frozen and stays in evaluation
+    has the same scores whatever precision is in force around the call, and ``half()`` or ``double()`` change no weight.
+    The segmenter is frozen and stays in evaluation
     mode, also after ``network.train()``. The calibration lives in buffers, so it travels with the weights, and so does
     the identity of what was calibrated: after more training, or a change of a setting, the network is uncalibrated.
 
@@ -103,18 +105,43 @@ class AdaptiveSegmenter(nn.Module):
         self.segmenter.eval()
         return self
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AdaptiveSegmenter:
+        """Move tensors, as torch does for ``to``, ``cuda`` and ``half``, but keep their precision.
+
+        Scores are of float32 weights, and so are cutoffs: rounded ones would be those of another network.
+        """
+
+        def moved(tensor: Tensor) -> Tensor:
+            changed = fn(tensor)
+            return changed if changed.dtype == tensor.dtype else tensor.to(changed.device)
+
+        return super()._apply(moved, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
     def forward(self, image: Tensor) -> Tensor:
         """Scores ``(B, C, *spatial)`` of images ``(B, channels, *spatial)``."""
         if not torch.jit.is_scripting():  # noqa: SIM102  scripting must not see the autocast below
             if torch.is_autocast_enabled(image.device.type):
                 with torch.autocast(image.device.type, enabled=False):
                     return self.forward(image)
+        if not torch.jit.is_scripting():
+            image = self._checked_image(image)
         image = image.float()
         scores: Tensor = self.scorer(image, self.activate(self.segmenter(image)))
         return scores
 
+    @torch.jit.unused
+    def _checked_image(self, image: Tensor) -> Tensor:
+        """The image, unless it is a window of one whose scorer must see it whole; plain for the compiler."""
+        if torch.compiler.is_compiling():
+            return image.as_subclass(Tensor)
+        if getattr(self.scorer, "adapts", True):
+            refuse_in_window()
+        return image
+
     def activate(self, logits: Tensor) -> Tensor:
         """Probabilities of the foreground classes, in float32, from the segmenter's output."""
+        if not torch.jit.is_scripting():
+            check_output(logits)
         logits = logits.float() / self.logit_temperature.to(logits.device)
         if self.activation == "sigmoid":
             logits = torch.sigmoid(logits)

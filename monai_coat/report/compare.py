@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch.distributed as dist
 from monai.engines import Evaluator
-from monai.transforms import LoadImage
 from numpy.typing import NDArray
 
 from monai_coat.calibration import CalibrationResult
+from monai_coat.data import read_image
 from monai_coat.files import replacing, stem_of
 from monai_coat.handlers import PackedMasks, load_losses
 from monai_coat.metrics import ImageRecord
@@ -183,6 +183,6 @@ def _panels(
 
 def _picture(path: str) -> NDArray[np.float32]:
     """An image file as ``(H, W)`` or ``(H, W, 3)`` in [0, 1]."""
-    image = LoadImage(image_only=True, ensure_channel_first=True)(path).numpy()
-    picture: NDArray[np.float32] = np.ascontiguousarray(image[:3].T, dtype=np.float32) / np.float32(255)
+    picture: NDArray[np.float32] = np.ascontiguousarray(read_image(path).numpy()[:3].T, np.float32)
+    picture /= 255
     return picture if picture.shape[2] == 3 else picture[..., 0]

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from monai.engines import Evaluator
-from monai.transforms import LoadImage
 from numpy.typing import NDArray
 
+from monai_coat.data import read_image
 from monai_coat.files import stem_of
 from monai_coat.handlers import PackedMasks
 from monai_coat.metrics import ImageRecord
@@ -162,7 +162,7 @@ def orthogonal_panels(
 
 def _volume(path: str) -> NDArray[np.float32]:
     """A volume with its brightest thousandth at 1 and its darkest at 0."""
-    volume = LoadImage(image_only=True)(path).numpy().astype(np.float32)
+    volume = read_image(path).numpy()[0]
     low, high = np.quantile(volume, (0.001, 0.999))
     scaled: NDArray[np.float32] = np.clip((volume - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
     return scaled

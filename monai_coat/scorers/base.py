@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ class Scorer(nn.Module, ABC):
     A larger score means "include sooner"; the prediction set of a calibrated scorer is ``{score >= cutoff}``. A new
     scorer is one file with a subclass that says :meth:`forward`, and a row in this folder's table.
     """
+
+    adapts: ClassVar[bool] = True
+    """Whether a score depends on more of the image than its pixel: then the scorer must see the image whole."""
 
     @abstractmethod
     def forward(self, image: Tensor, probs: Tensor) -> Tensor:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,8 @@ class PredictAllScorer(Scorer):
         >>> PredictAllScorer()(torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 4)).unique()
         tensor([1.])
     """
+
+    adapts: ClassVar[bool] = False
 
     def forward(self, image: Tensor, probs: Tensor) -> Tensor:
         """Scores ``(B, C, *spatial)``, all 1."""

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,8 @@ class ProbabilityScorer(Scorer):
         >>> ProbabilityScorer()(torch.rand(1, 3, 4, 4), torch.full((1, 1, 4, 4), 0.5)).unique()
         tensor([0.5000])
     """
+
+    adapts: ClassVar[bool] = False
 
     def forward(self, image: Tensor, probs: Tensor) -> Tensor:
         """Scores ``(B, C, *spatial)``, the probabilities."""

@@ -10,6 +10,18 @@ from monai_coat.transforms.class_masks import ClassMasks, ClassMasksD, ClassMask
 from monai_coat.transforms.conformal_mask import ConformalMask, ConformalMaskD, ConformalMaskd, ConformalMaskDict
 from monai_coat.transforms.ideal_threshold import IdealThreshold, IdealThresholdD, IdealThresholdd, IdealThresholdDict
 from monai_coat.transforms.map_sketch import MapSketch, MapSketchD, MapSketchd, MapSketchDict
+from monai_coat.transforms.read_files import (
+    ReadImage,
+    ReadImageD,
+    ReadImaged,
+    ReadImageDict,
+    ReadLabelMapD,
+    ReadLabelMapd,
+    ReadLabelMapDict,
+    ReadMaskD,
+    ReadMaskd,
+    ReadMaskDict,
+)
 from monai_coat.transforms.segmenter_probs import SegmenterProbs, SegmenterProbsD, SegmenterProbsd, SegmenterProbsDict
 
 __all__ = [
@@ -34,6 +46,16 @@ __all__ = [
     "MapSketchD",
     "MapSketchDict",
     "MapSketchd",
+    "ReadImage",
+    "ReadImageD",
+    "ReadImageDict",
+    "ReadImaged",
+    "ReadLabelMapD",
+    "ReadLabelMapDict",
+    "ReadLabelMapd",
+    "ReadMaskD",
+    "ReadMaskDict",
+    "ReadMaskd",
     "SegmenterProbs",
     "SegmenterProbsD",
     "SegmenterProbsDict",

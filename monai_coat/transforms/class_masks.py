@@ -52,10 +52,16 @@ class ClassMasks(Transform):
         unknown = labels[~torch.isin(labels, known)]
         if unknown.numel():
             raise ValueError(
-                f"label must hold 0 and {', '.join(map(str, self.values))}, got {float(unknown.flatten()[0]):g}; add "
-                "it to values, or correct the label."
+                f"label must hold 0 and {', '.join(map(str, self.values))}, got {float(unknown.flatten()[0]):.9g}"
+                f"{_source(labels)}; add it to values, or correct the label."
             )
         return torch.cat([(labels == value).float() for value in self.values])
+
+
+def _source(label: Tensor) -> str:
+    """The file that a label came from, in words, if it is known."""
+    source = getattr(label, "meta", {}).get("filename_or_obj")
+    return f" in {source}" if source else ""
 
 
 class ClassMasksd(MapTransform):

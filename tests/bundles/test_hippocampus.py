@@ -110,7 +110,7 @@ def break_label(path: Path, kind: str) -> str:
         return "label must be a readable image"
     if kind == "shape":
         nibabel.save(nibabel.Nifti1Image(labels[:-2], volume.affine), path)
-        return "label and image must have the same size"
+        return "volumes of an image must have one size"
     nibabel.save(nibabel.Nifti1Image(np.where(labels > 0, 7, 0).astype(np.uint8), volume.affine), path)
     return "label must hold 0 and 1, 2, got 7"
 
@@ -148,7 +148,7 @@ def test_a_class_that_no_calibration_volume_has_is_no_silent_number(volume_run: 
     messages = messages_of(
         lambda: volume_run.run("calibrate", method="coat", model_dir=str(tmp_path), label_transforms=one_class)
     )
-    assert any("calibration images with foreground with class 1, got 0" in each for each in messages), messages
+    assert any("calibration images with foreground of class 1, got 0" in each for each in messages), messages
     assert not (tmp_path / "calibration_coat.json").exists()
 
 

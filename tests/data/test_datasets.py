@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
+import unicodedata
 
 import nibabel
 import numpy as np
@@ -83,7 +85,7 @@ def test_plain_folders_are_matched_by_name(tmp_path):
         write_image(tmp_path / "masks" / name)
     for name in ("notes.txt", ".hidden.png"):
         (tmp_path / "images" / name).write_text("no image")
-    (tmp_path / "images" / "folder.png").mkdir()
+    (tmp_path / "images" / "folder").mkdir()
     samples = folder_datalist(tmp_path / "images", tmp_path / "masks")
     assert [(s["id"], s["group"]) for s in samples] == [("a", "a"), ("b", "b"), ("c", "c")]
     assert samples[0]["image"] == str(tmp_path / "images" / "a.PNG")
@@ -91,6 +93,26 @@ def test_plain_folders_are_matched_by_name(tmp_path):
     check_readable(samples)
     unlabelled = folder_datalist(tmp_path / "images")
     assert unlabelled == [{k: v for k, v in sample.items() if k != "label"} for sample in samples]
+
+
+@pytest.mark.parametrize("kind", ["link", "loop", "folder", "pipe"])
+def test_what_is_no_file_is_named_and_not_left_out(tmp_path, kind):
+    write_image(tmp_path / "a.png")
+    entry = tmp_path / "b.png"
+    if kind == "folder":
+        entry.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(entry)
+    else:
+        entry.symlink_to(entry if kind == "loop" else tmp_path / "annex-object")
+    with pytest.raises(FileNotFoundError, match=r"images must hold files, got .*b\.png, which is"):
+        folder_datalist(tmp_path)
+
+
+def test_names_match_however_accents_are_written(tmp_path):
+    write_image(tmp_path / "images" / (unicodedata.normalize("NFC", "f\u00e9e") + ".png"))
+    write_image(tmp_path / "masks" / (unicodedata.normalize("NFD", "f\u00e9e") + ".png"))
+    assert [sample["id"] for sample in folder_datalist(tmp_path / "images", tmp_path / "masks")] == ["f\u00e9e"]
 
 
 def test_double_endings_of_volumes_are_no_part_of_the_name(tmp_path):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from monai_coat.calibration import calibrate_maps, load_calibration
 from monai_coat.cli.main import main
-from monai_coat.data import calibrate_saved_maps, map_datalist
+from monai_coat.data import calibrate_saved_maps, map_datalist, read_map
 
 
 @pytest.fixture
@@ -78,7 +78,8 @@ def test_a_mask_of_another_size_is_named(folders):
 def test_logits_are_refused(tmp_path):
     for name in ("maps", "masks"):
         (tmp_path / name).mkdir()
-        nibabel.save(nibabel.Nifti1Image(np.full((3, 3, 3), 2.5, np.float32), np.eye(4)), tmp_path / name / "a.nii")
+        values = np.full((3, 3, 3), 2.5 if name == "maps" else 1, np.float32)
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / name / "a.nii")
     with pytest.raises(ValueError, match=r"probs must be in \[0, 1\].*got 2.5 to 2.5"):
         calibrate_saved_maps(map_datalist(tmp_path / "maps", tmp_path / "masks"), alpha=0.2)
 
@@ -94,3 +95,74 @@ def test_too_few_maps_and_a_map_without_a_mask_are_named(folders, capsys):
     with pytest.raises(FileNotFoundError, match="labels must hold a file for every map in probs, got none for '01'"):
         map_datalist(folders / "maps", folders / "masks")
     assert not (folders / "c.json").exists()
+
+
+PROBS = (np.arange(12).reshape(3, 4) / 11).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "dtype"),
+    [("a.png", 255, np.uint8), ("a.png", 65535, np.uint16), ("a.tif", 65535, np.uint16), ("a.tif", 1, np.float32)],
+)
+def test_the_largest_whole_number_is_one(tmp_path, name, scale, dtype):
+    values = (PROBS * scale).round().astype(dtype) if scale > 1 else PROBS
+    Image.fromarray(values).save(tmp_path / name)
+    found = read_map(tmp_path / name)[0].numpy().T
+    assert np.allclose(found, PROBS, atol=0.5 / scale if scale > 1 else 0)
+    assert np.array_equal(found, (values / np.float32(scale)).astype(np.float32))
+
+
+def test_whole_numbers_of_32_bits_are_refused(tmp_path):
+    Image.fromarray(np.full((3, 4), 7, np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"map must have 8 or 16 bits, or floats, got .*a\.tif of mode 'I'"):
+        read_map(tmp_path / "a.tif")
+
+
+def test_double_precision_is_rounded_down(tmp_path):
+    """Else a voxel that is below the cutoff in the file would be calibrated as if it passed."""
+    values = np.full((2, 2, 2), 1 - 1e-12)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii")
+    assert bool((read_map(tmp_path / "a.nii") < 1).all())
+
+
+def test_what_rounding_put_above_one_is_one(tmp_path):
+    values = np.full((2, 2, 2), np.nextafter(np.float32(1), np.float32(2)))
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii")
+    assert bool((read_map(tmp_path / "a.nii") == 1).all())
+
+
+@pytest.mark.parametrize("value", [-1e-6, 1.01, np.nan, np.inf])
+def test_other_values_are_named_as_they_are(tmp_path, value):
+    nibabel.save(nibabel.Nifti1Image(np.full((2, 2, 2), value, np.float32), np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(ValueError, match=r"probs must (be in|have finite).*a\.nii") as error:
+        read_map(tmp_path / "a.nii")
+    assert not np.isfinite(value) or f"{np.float32(value):.9g}" in str(error.value)
+
+
+def test_softmax_maps_of_several_channels_are_named(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(np.full((4, 5, 6, 3), 0.3, np.float32), np.eye(4)), tmp_path / "a.nii.gz")
+    with pytest.raises(ValueError, match=r"map must have one channel, got 3 in .*a\.nii\.gz"):
+        read_map(tmp_path / "a.nii.gz")
+
+
+def test_the_level_is_looked_at_before_the_files(folders):
+    (folders / "maps/00.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"alpha must be in \(0, 1\), got 20"):
+        calibrate_saved_maps(map_datalist(folders / "maps", folders / "masks"), alpha=20)
+
+
+def test_masks_of_volumes_are_brought_to_their_maps(tmp_path, rng):
+    """The cutoff is that of masks stored like the maps."""
+    for name in ("maps", "masks", "flipped"):
+        (tmp_path / name).mkdir()
+    for number in range(12):
+        probs = rng.random((5, 4, 3)).astype(np.float32)
+        mask = nibabel.Nifti1Image((probs + 0.3 * rng.random(probs.shape) > 0.7).astype(np.uint8), np.eye(4))
+        nibabel.save(nibabel.Nifti1Image(probs, np.eye(4)), tmp_path / f"maps/{number}.nii")
+        nibabel.save(mask, tmp_path / f"masks/{number}.nii")
+        turned = mask.as_reoriented(nibabel.orientations.axcodes2ornt(("S", "L", "A")))
+        nibabel.save(turned, tmp_path / f"flipped/{number}.nii")
+    like, flipped = (
+        calibrate_saved_maps(map_datalist(tmp_path / "maps", tmp_path / name), 0.3) for name in ("masks", "flipped")
+    )
+    assert like == flipped

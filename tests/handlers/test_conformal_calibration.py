@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from ignite.engine import Engine
+from monai.engines import IterationEvents, SupervisedEvaluator
 from monai.handlers import from_engine
 from monai.inferers import SimpleInferer
-from monai.transforms import Compose, ScaleIntensity
+from monai.transforms import Activationsd, AsDiscreted, Compose, ScaleIntensity
 from torch import nn
 
 from monai_coat.calibration import (
@@ -21,8 +22,9 @@ from monai_coat.calibration import (
     calibrate_maps,
     identity_of,
     load_calibration,
+    summary_of,
 )
-from monai_coat.handlers import ConformalCalibration
+from monai_coat.handlers import CollectStatistic, ConformalCalibration
 from monai_coat.networks import AdaptiveSegmenter
 from tests.handlers import two_workers
 
@@ -246,3 +248,58 @@ def test_scores_of_training_mode_are_refused():
     ConformalCalibration(alpha=0.2, network=network).attach(engine)
     with pytest.raises(RuntimeError, match="network must be in evaluation mode"):
         engine.run([(torch.rand(10, 1, 8, 8), torch.ones(10, 1, 8, 8))])
+
+
+def evaluator_that_cuts(data, **settings):
+    """As in MONAI's tutorials and model zoo: postprocessing turns scores into masks."""
+    cuts = Compose([Activationsd("pred", sigmoid=True), AsDiscreted("pred", threshold=0.5)])
+    return SupervisedEvaluator(torch.device("cpu"), data, nn.Conv2d(1, 1, 1), postprocessing=cuts, **settings)
+
+
+def noisy_squares():
+    torch.manual_seed(0)
+    labels = [(torch.rand(1, 1, 8, 8) > 0.6).float() for _ in range(12)]
+    return [{"image": label + 0.5 * torch.randn(1, 1, 8, 8), "label": label} for label in labels]
+
+
+@pytest.mark.parametrize("handler", [lambda path: ConformalCalibration(0.2, path=path), CollectStatistic])
+def test_masks_in_place_of_scores_are_refused(tmp_path, handler):
+    evaluator = evaluator_that_cuts(noisy_squares())
+    made = handler(tmp_path / "out.json")
+    made.output_transform = from_engine(["pred", "label"])
+    made.attach(evaluator)
+    with pytest.raises(ValueError, match=r"more values than 0 and 1, got masks; .*event=.*FORWARD_COMPLETED"):
+        evaluator.run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_scores_are_taken_while_they_are_scores():
+    """The same evaluator, left as it is, gives the cutoff of its probabilities."""
+    data = noisy_squares()
+    evaluator = evaluator_that_cuts(data)
+    handler = ConformalCalibration(0.2, output_transform=lambda o: (o["pred"].sigmoid(), o["label"]))
+    handler.attach(evaluator, event=IterationEvents.FORWARD_COMPLETED)
+    found = evaluator.run() or evaluator.state.calibration
+    with torch.no_grad():
+        scores = [evaluator.network(sample["image"])[0].sigmoid() for sample in data]
+    assert found.cutoff == calibrate_maps(scores, [sample["label"][0] for sample in data], 0.2).cutoff
+
+
+def test_the_result_is_logged(pairs, plain_engine, caplog):
+    ConformalCalibration(0.2).attach(plain_engine)
+    with caplog.at_level("INFO"):
+        result = plain_engine.run(pairs).calibration
+    assert f"calibrated: {summary_of(result)}" in caplog.text
+    assert "n = 10, 1 left out" in caplog.text
+
+
+def test_nothing_is_left_behind_where_one_of_two_calibrations_fails(tmp_path, plain_engine):
+    """Images that are foreground all over have nothing that could be falsely included."""
+    network = AdaptiveSegmenter(nn.Conv2d(1, 1, 1))
+    ConformalCalibration(0.2, network, tmp_path / "possible.json").attach(plain_engine)
+    certain = ConformalCalibration(guarantee=ExpectedRisk(FalsePositiveRatio(), 0.2), path=tmp_path / "certain.json")
+    certain.attach(plain_engine)
+    with pytest.raises(ValueError, match=r"images with foreground and background, got 0 \(12 that lack either"):
+        plain_engine.run([(torch.rand(12, 1, 4, 4), torch.ones(12, 1, 4, 4))])
+    assert not network.calibrated
+    assert not list(tmp_path.iterdir())

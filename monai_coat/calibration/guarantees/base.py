@@ -12,7 +12,7 @@ from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.statistics.base import Budget, Statistic
 
-__all__ = ["Guarantee", "MeanGuarantee", "check_enough", "images_for"]
+__all__ = ["Guarantee", "MeanGuarantee", "images_for"]
 
 
 class Guarantee(ABC):
@@ -73,8 +73,13 @@ class MeanGuarantee(Guarantee):
         if not statistic.n:
             raise ValueError("statistic must hold at least one image, got none; call update(scores, labels) first.")
         for index, (n, n_empty) in enumerate(zip(statistic.n, statistic.n_empty, strict=True)):
-            which = f" with class {index}" if len(statistic.n) > 1 and not self.risk.joint else ""
-            check_enough(self.budget, self.alpha, n, n_empty, which)
+            which = f" of class {index}" if len(statistic.n) > 1 and not self.risk.joint else ""
+            if self.budget(n) < 0:  # not even predicting everything could be promised to meet the level
+                raise ValueError(
+                    f"alpha={float(self.alpha)} needs at least {images_for(self.budget)} calibration "
+                    f"{self.risk.counted}{which}, got {n} ({n_empty} {self.risk.left_out} were left out); enlarge the "
+                    "calibration set or raise alpha."
+                )
         solutions = statistic.solve(self.budget)
         remarks = dict.fromkeys(found.remark for found in solutions if found.remark)
         promise = f"{self.promise} on average over new {self.risk.counted}, exchangeable with the n used"
@@ -100,12 +105,3 @@ def images_for(budget: Budget) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if budget(middle) >= 0 else (middle, high)
     return high
-
-
-def check_enough(budget: Budget, alpha: float, n: int, n_empty: int, which: str = "") -> None:
-    """Refuse fewer images than the level takes: then not even predicting everything could be promised to meet it."""
-    if budget(n) < 0:
-        raise ValueError(
-            f"alpha={float(alpha)} needs at least {images_for(budget)} calibration images with foreground{which}, got "
-            f"{n} ({n_empty} without foreground were left out); enlarge the calibration set or raise alpha."
-        )

@@ -16,6 +16,7 @@ from monai_coat.calibration.guarantees.base import Guarantee, MeanGuarantee
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
+from monai_coat.calibration.score_forms import ScoreForms
 from monai_coat.calibration.statistics.base import Statistic
 from monai_coat.functional import exact_level
 
@@ -142,7 +143,7 @@ def calibrate_maps(
 
     Raises:
         TypeError: if a map is not floating point.
-        ValueError: as :func:`calibrate`; or naming the first image that is at fault.
+        ValueError: as :func:`calibrate`; naming the first image that is at fault; or if all scores are 0 or 1.
 
     Example:
         >>> scores = [torch.tensor([[0.2, 0.8]]), torch.tensor([[0.4, 0.9]]), torch.tensor([[0.6, 0.7]])]
@@ -152,10 +153,12 @@ def calibrate_maps(
     promised = as_guarantee(guarantee, alpha)
     if len(scores) != len(labels):
         raise ValueError(f"scores and labels must have the same length, got {len(scores)} and {len(labels)}.")
-    statistic = promised.statistic()
+    statistic, forms = promised.statistic(), ScoreForms()
     for index, (score, label) in enumerate(zip(scores, labels, strict=True)):
         try:
+            forms.take(torch.as_tensor(score)[None])
             statistic.update(torch.as_tensor(score)[None], torch.as_tensor(label)[None])
         except (TypeError, ValueError) as error:
             raise type(error)(f"image {index} of the sequence: {error}") from None
+    forms.check("give the scores that they were cut from")
     return promised.calibrate(statistic)

@@ -45,6 +45,11 @@ class Risk(ABC):
         """Which images count, in words; the others are left out of the mean."""
         return "images with foreground"
 
+    @property
+    def left_out(self) -> str:
+        """What the others lack, in words."""
+        return "without foreground"
+
     @abstractmethod
     def image_risk(self, scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor:
         """The risk of each image at a cutoff: the one definition that calibration, evaluation and tests share.

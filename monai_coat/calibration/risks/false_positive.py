@@ -50,6 +50,11 @@ class FalsePositiveRatio(Risk):
         """Images that have both."""
         return "images with foreground and background"
 
+    @property
+    def left_out(self) -> str:
+        """Images that have one of them only."""
+        return "that lack either"
+
     def image_risk(self, scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor:
         """Capped ratios ``(B, C)``; see :meth:`Risk.image_risk`."""
         return false_positive_ratio(scores, labels, cutoff, self.cap)

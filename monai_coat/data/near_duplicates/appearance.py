@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,8 @@ import torch
 from monai.utils.module import optional_import
 from numpy.typing import NDArray
 from torch.nn.functional import avg_pool2d, normalize
+
+from monai_coat.data.flat_files import in_eight_bits, open_upright
 
 __all__ = ["perceptual_hash"]
 
@@ -111,10 +112,4 @@ def _smooth(images: torch.Tensor, width: int) -> torch.Tensor:
 
 def _colours(path: str | os.PathLike[str]) -> Any:
     """The image of a file in RGB, whatever it is kept in."""
-    try:
-        with pil_image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"image must be a readable 2D image, got {Path(path)} ({error}); replace the file or leave the sample out."
-        ) from error
+    return in_eight_bits(open_upright(path), "RGB", path)

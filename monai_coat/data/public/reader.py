@@ -42,7 +42,7 @@ def read_layout(
         near repeats together with :func:`~monai_coat.data.group_duplicates`.
 
         Files are not changed. Masks of Kvasir-SEG and PolypGen are JPEG files, in which values between 0 and 255 are
-        noise of compression: cut these at 127, not at 0 (in the bundles ``--label_transforms#1#threshold 127``).
+        noise of compression: :func:`~monai_coat.data.read_mask` and the bundles cut them at 128.
 
     Raises:
         FileNotFoundError: if ``root`` or its folders of images or masks do not exist, or an image or a mask is without

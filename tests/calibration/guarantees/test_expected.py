@@ -145,7 +145,7 @@ def test_the_class_with_too_few_images_is_named():
     scores, labels = [torch.rand(3, 4)] * 9, [torch.ones(3, 4)] * 8 + [torch.tensor([[1], [1], [0]]).expand(3, 4)]
     with pytest.raises(
         ValueError,
-        match=r"needs at least 9 .* with foreground with class 2, got 8 \(1 without foreground were left out\)",
+        match=r"needs at least 9 .* with foreground of class 2, got 8 \(1 without foreground were left out\)",
     ):
         calibrate_maps(scores, labels, 0.1)
 

@@ -1,0 +1,58 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A look at the headers of files, so that a bad one is named before hours of work.
+
+Tested by tests/data/test_datasets.py.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from monai_coat.data.flat_files import size_of_flat
+from monai_coat.data.volumes import check_same_grid, volume_grid
+from monai_coat.files.names import is_volume
+
+__all__ = ["check_readable"]
+
+
+def check_readable(samples: Iterable[Mapping[str, Any]], keys: Sequence[str] = ("image", "label", "probs")) -> None:
+    """Open every file of a data list as far as its header, so that a bad one is named before hours of training.
+
+    Args:
+        samples: dictionaries with paths under ``keys``; keys that a sample does not have are passed over.
+        keys: the paths to look at. All of a sample must have one size and, being volumes, lie on one another.
+
+    Raises:
+        ValueError: naming a file that cannot be read, or two files of a sample that differ in size or place.
+
+    Example:
+        >>> from monai_coat.data import load_datalist, write_synthetic_dataset
+        >>> root = getfixture("tmp_path")
+        >>> write_synthetic_dataset(root, count=2, spatial_size=(16, 16))
+        >>> check_readable(load_datalist(root, "synthetic"))
+    """
+    for sample in samples:
+        files = {key: str(sample[key]) for key in keys if key in sample}
+        sizes = {key: _size(path, key) for key, path in files.items()}
+        for key, path in list(files.items())[1:]:
+            first = next(iter(files))
+            if is_volume(path) and is_volume(files[first]):
+                check_same_grid(path, files[first])
+            elif sizes[key] != sizes[first]:
+                raise ValueError(
+                    f"{key} and {first} must have the same size, got {sizes[key]} of {path} and {sizes[first]} of "
+                    f"{files[first]}; replace the wrong one or leave the sample out."
+                )
+
+
+def _size(path: str, key: str) -> tuple[int, ...]:
+    """Width and height, or the first three axes of a volume."""
+    try:
+        return volume_grid(path)[1] if is_volume(path) else size_of_flat(path)
+    except (OSError, EOFError, SyntaxError, ValueError, struct.error) as error:
+        raise ValueError(
+            f"{key} must be a readable image, got {path} ({error}); replace the file or leave the sample out."
+        ) from None

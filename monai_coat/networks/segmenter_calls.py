@@ -1,0 +1,57 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What goes into a network with a scorer, and what comes out of its segmenter: refused where a promise would break."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from monai.inferers import PatchInferer, sliding_window_inference
+from torch import Tensor
+
+__all__ = ["check_output", "refuse_in_window"]
+
+WINDOWED: Any = (sliding_window_inference, PatchInferer.__call__)
+CODES = {getattr(call, "__wrapped__", call).__code__ for call in WINDOWED}
+
+
+def refuse_in_window() -> None:
+    """Refuse a call from inside MONAI's sliding windows and patches, found by the functions that are running.
+
+    A scorer that adapts to the image would adapt to every window by itself, and a calibration of whole images would
+    not hold.
+
+    Raises:
+        RuntimeError: if there is such a call.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code in CODES:
+            raise RuntimeError(
+                "network must see the whole image, since its thresholds are of images, got a window of one; use "
+                "monai_coat.inferers.AdaptiveInferer(inferer) in place of the inferer: it runs the segmenter by "
+                "windows and the scorer on the whole image."
+            )
+        frame = frame.f_back  # type: ignore[assignment]
+
+
+def check_output(output: object) -> None:
+    """Refuse what a segmenter gives beside a tensor.
+
+    Raises:
+        TypeError: if it is no tensor, with an adapter in the message.
+    """
+    if isinstance(output, Tensor):
+        return
+    place = {"dict": "['out']", "tuple": "[0]", "list": "[0]"}.get(_kind(output), ".logits")
+    raise TypeError(
+        f"segmenter must return a tensor of logits (B, C, *spatial), got {type(output).__name__}; wrap it:\n"
+        "class Logits(torch.nn.Module):\n"
+        "    def __init__(self, network): super().__init__(); self.network = network\n"
+        f"    def forward(self, image): return self.network(image){place}"
+    )
+
+
+def _kind(output: object) -> str:
+    return next((kind.__name__ for kind in (dict, list, tuple) if isinstance(output, kind)), "")

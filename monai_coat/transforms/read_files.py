@@ -1,0 +1,174 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Reading of images, masks and label maps as transforms: the package's readers in a pipeline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Transform
+
+from monai_coat.data import read_image, read_label_map, read_mask, to_grid
+from monai_coat.files.names import is_volume
+
+__all__ = [
+    "ReadImage",
+    "ReadImageD",
+    "ReadImageDict",
+    "ReadImaged",
+    "ReadLabelMapD",
+    "ReadLabelMapDict",
+    "ReadLabelMapd",
+    "ReadMaskD",
+    "ReadMaskDict",
+    "ReadMaskd",
+]
+
+Path_ = str | os.PathLike[str]
+
+
+class ReadImage(Transform):
+    """Image of a file, by :func:`~monai_coat.data.read_image`: upright, and refused rather than clipped.
+
+    In place of MONAI's ``LoadImage``, which clips flat images of more than 8 bits, reads the first of several pages,
+    and tries further readers where the named one fails.
+
+    Args:
+        mode: what flat images are converted to, "RGB" or "L"; volumes stay as they are.
+
+    Example:
+        >>> from monai_coat.data import write_synthetic_dataset
+        >>> root = getfixture("tmp_path")
+        >>> write_synthetic_dataset(root, count=1, spatial_size=(16, 16))
+        >>> ReadImage()(root / "synthetic/images/synthetic_0000.png").shape
+        torch.Size([3, 16, 16])
+    """
+
+    def __init__(self, mode: str = "RGB") -> None:
+        self.mode = mode
+
+    def __call__(self, path: Path_) -> MetaTensor:
+        """The image ``(channels, *spatial)`` in float32."""
+        return read_image(path, self.mode)
+
+
+class ReadImaged(MapTransform):
+    """Dictionary form of :class:`ReadImage`.
+
+    Args:
+        keys: paths of images.
+        mode: see :class:`ReadImage`.
+        allow_missing_keys: whether keys may be missing.
+    """
+
+    def __init__(self, keys: KeysCollection, mode: str = "RGB", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.transform = ReadImage(mode)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace each path by its image."""
+        return {**data, **{key: self.transform(data[key]) for key in self.key_iterator(data)}}
+
+
+class _ReadLabeld(MapTransform):
+    """A reader of labels that lie where their image lies."""
+
+    def __init__(self, keys: KeysCollection, image_key: str | None = "image", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace each path by its label.
+
+        Raises:
+            ValueError: naming the file, if it cannot be read, or does not lie on the image.
+        """
+        image = data.get(self.image_key)
+        return {**data, **{key: self._placed(data[key], image) for key in self.key_iterator(data)}}
+
+    def _placed(self, path: Path_, image: Any) -> MetaTensor:
+        label = self.read(path)
+        if self.image_key is None:
+            return label
+        meta: Mapping[str, Any] = getattr(image, "meta", {})
+        if "spatial_shape" not in meta:
+            raise ValueError(
+                f"{self.image_key} must be read before its label, with metadata, got {type(image).__name__} beside "
+                f"{path}; put the reader of images first, or set image_key to None to compare nothing."
+            )
+        size = tuple(int(length) for length in meta["spatial_shape"])
+        source = meta.get("filename_or_obj", "the image")
+        if is_volume(path) and "original_affine" in meta and len(size) == label.dim() - 1:
+            return to_grid(label, (np.asarray(meta["original_affine"], dtype=float), size), (path, source))
+        if size != tuple(label.shape[1:]):
+            raise ValueError(
+                f"label must have the size of its image, got {tuple(label.shape[1:])} of {path} and {size} of "
+                f"{source}; replace the wrong one or leave the sample out."
+            )
+        return label
+
+    def read(self, path: Path_) -> MetaTensor:
+        """The label of a file."""
+        raise NotImplementedError
+
+
+class ReadMaskd(_ReadLabeld):
+    """Masks of one class, 0 or 1 in float32, by :func:`~monai_coat.data.read_mask`, on the grid of their image.
+
+    Args:
+        keys: paths of masks.
+        threshold: foreground is where a mask is at least this; None: masks are of 0 and 1, or of 0 and 255, and JPEG
+            files are cut at 128.
+        image_key: the image that they are of, read before. A mask must have its size; that of a volume is brought to
+            the image's order of axes and must lie on it. None: nothing is compared.
+        allow_missing_keys: whether keys may be missing.
+
+    Example:
+        >>> from monai_coat.data import load_datalist, write_synthetic_dataset
+        >>> root = getfixture("tmp_path")
+        >>> write_synthetic_dataset(root, count=1, spatial_size=(16, 16))
+        >>> sample = ReadMaskd("label")(ReadImaged("image")(load_datalist(root, "synthetic")[0]))
+        >>> sample["label"].shape
+        torch.Size([1, 16, 16])
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        threshold: float | None = None,
+        image_key: str | None = "image",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, image_key, allow_missing_keys)
+        self.threshold = threshold
+
+    def read(self, path: Path_) -> MetaTensor:
+        """The mask of a file."""
+        mask: Any = read_mask(path, self.threshold).float()
+        return mask  # type: ignore[no-any-return]
+
+
+class ReadLabelMapd(_ReadLabeld):
+    """Label maps of several classes, by :func:`~monai_coat.data.read_label_map`, on the grid of their image.
+
+    :class:`~monai_coat.transforms.ClassMasksd` makes masks of them.
+
+    Args:
+        keys: paths of label maps.
+        image_key: see :class:`ReadMaskd`.
+        allow_missing_keys: whether keys may be missing.
+    """
+
+    def read(self, path: Path_) -> MetaTensor:
+        """The label map of a file."""
+        return read_label_map(path)
+
+
+ReadImageD = ReadImageDict = ReadImaged
+ReadMaskD = ReadMaskDict = ReadMaskd
+ReadLabelMapD = ReadLabelMapDict = ReadLabelMapd

@@ -1,0 +1,108 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The readers in a pipeline: metadata are kept, and labels lie on their images."""
+
+from __future__ import annotations
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose, Invertd, LoadImaged, Orientationd, Resized, Spacingd
+from nibabel.orientations import axcodes2ornt
+from PIL import Image
+
+from monai_coat.data import read_image
+from monai_coat.transforms import ClassMasksd, ReadImage, ReadImaged, ReadLabelMapd, ReadMaskd
+
+PREPARED = {
+    "as it is": [],
+    "turned": [Orientationd("image", "PLS", labels=None)],
+    "resampled": [Orientationd("image", "RAS", labels=None), Spacingd("image", (1.5, 1.5, 1.5))],
+    "resized": [Resized("image", (8, 8, 8))],
+}
+
+
+def write_volumes(root, axes="RAS", affine=None):
+    """An image and its label map of two classes, the label in another order of axes."""
+    affine = np.diag([1.0, 2.0, 3.0, 1.0]) if affine is None else affine
+    label = np.random.default_rng(0).integers(0, 3, (6, 7, 8)).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(label.astype(np.float32), affine), root / "image.nii.gz")
+    turned = nibabel.Nifti1Image(label, affine).as_reoriented(axcodes2ornt(tuple(axes)))
+    nibabel.save(turned, root / "label.nii.gz")
+    return label, {key: str(root / f"{key}.nii.gz") for key in ("image", "label")}
+
+
+@pytest.mark.parametrize("steps", PREPARED)
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "SAR", "IPL"])
+def test_a_label_comes_in_the_order_of_its_image_file(tmp_path, steps, axes):
+    label, sample = write_volumes(tmp_path, axes)
+    data = Compose([ReadImaged("image"), *PREPARED[steps], ReadLabelMapd("label"), ClassMasksd("label", (1, 2))])(
+        sample
+    )
+    assert np.array_equal(data["label"].numpy(), np.stack([label == 1, label == 2]).astype(np.float32))
+
+
+def test_the_restored_image_lies_on_its_label(tmp_path):
+    """As calibration compares them: scores go back to the file's grid, where the label is."""
+    _, sample = write_volumes(tmp_path, "LPI")
+    steps = Compose([ReadImaged("image"), Orientationd("image", "PLS", labels=None)])
+    data = ReadLabelMapd("label")(steps(sample))
+    data["pred"] = data["image"].clone()
+    restored = Invertd("pred", steps, orig_keys="image", nearest_interp=False)(data)["pred"]
+    assert torch.equal(restored.as_tensor(), data["label"].as_tensor())
+
+
+def test_a_label_that_lies_elsewhere_is_named(tmp_path):
+    _, sample = write_volumes(tmp_path)
+    nibabel.save(nibabel.Nifti1Image(np.zeros((6, 7, 8), np.uint8), np.eye(4)), tmp_path / "label.nii.gz")
+    with pytest.raises(ValueError, match=r"lie on one another, got .*label\.nii\.gz up to .*image\.nii\.gz"):
+        ReadLabelMapd("label")(ReadImaged("image")(sample))
+    assert ReadLabelMapd("label", image_key=None)(ReadImaged("image")(sample))["label"].shape == (1, 6, 7, 8)
+
+
+def test_a_mask_of_another_size_is_named(tmp_path):
+    for name, size in (("image", (6, 4)), ("label", (4, 6))):
+        Image.new("L", size, 255).save(tmp_path / f"{name}.png")
+    sample = {key: str(tmp_path / f"{key}.png") for key in ("image", "label")}
+    with pytest.raises(ValueError, match=r"size of its image, got \(4, 6\) of .*label\.png and \(6, 4\) of .*image"):
+        ReadMaskd("label")(Compose([ReadImaged("image"), Resized("image", (9, 9))])(sample))
+
+
+def test_the_image_comes_first(tmp_path):
+    _, sample = write_volumes(tmp_path)
+    with pytest.raises(ValueError, match=r"image must be read before its label, with metadata, got str"):
+        ReadLabelMapd("label")(sample)
+
+
+def test_masks_are_of_zeros_and_ones_and_keep_their_metadata(tmp_path):
+    values = np.array([[0, 255, 255], [0, 0, 255]], np.uint8)
+    for name in ("image", "label"):
+        Image.fromarray(values).save(tmp_path / f"{name}.png")
+    sample = {key: str(tmp_path / f"{key}.png") for key in ("image", "label")}
+    label = ReadMaskd("label")(ReadImaged("image")(sample))["label"]
+    assert label.dtype == torch.float32
+    assert np.array_equal(label[0].numpy().T, values / 255)
+    assert label.meta["filename_or_obj"] == sample["label"]
+    assert ReadMaskd("label", threshold=256)(ReadImaged("image")(sample))["label"].sum() == 0
+
+
+def test_the_array_form_is_the_reader(tmp_path):
+    _, sample = write_volumes(tmp_path)
+    assert torch.equal(ReadImage()(sample["image"]), read_image(sample["image"]))
+
+
+def test_images_that_monai_reads_right_are_read_alike(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    sample = {"image": str(tmp_path / "a.png")}
+    theirs = LoadImaged("image", ensure_channel_first=True)(sample)["image"]
+    ours = ReadImaged("image")(sample)["image"]
+    assert torch.equal(theirs, ours)
+    assert theirs.meta.keys() - ours.meta.keys() <= {"format"}
+    _, volumes = write_volumes(tmp_path, "LPS")
+    theirs, ours = (
+        reader("image")(volumes)["image"] for reader in (lambda k: LoadImaged(k, ensure_channel_first=True), ReadImaged)
+    )
+    assert torch.equal(theirs, ours)
+    assert theirs.meta.keys() == ours.meta.keys()
