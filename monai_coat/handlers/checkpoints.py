@@ -14,9 +14,14 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from monai.handlers import CheckpointLoader
 
+from monai_coat.calibration import identity_of
+from monai_coat.files import read_json, write_json
 from monai_coat.networks.weights import save_whole
 
 __all__ = ["ResumeCheckpoint"]
+
+SETTINGS = "settings.json"
+_REMEDY = "train into another output_dir, or remove this folder"
 
 
 class ResumeCheckpoint:
@@ -30,15 +35,26 @@ class ResumeCheckpoint:
         save_dir: folder of the checkpoints.
         save_dict: objects with ``state_dict`` by name: network, optimizer, scheduler. The trainer is added.
         interval: epochs between saves; the last epoch is saved in any case.
+        settings: what the training depends on, by name: loss, rates, transforms, files (see
+            :func:`~monai_coat.data.file_stamps`). Their digests are kept beside the checkpoints, and a run with others
+            does not go on with these.
 
     Raises:
-        ValueError: if ``interval`` is not positive.
+        ValueError: if ``interval`` is not positive; when a run starts, if the checkpoints are of another training.
     """
 
-    def __init__(self, save_dir: str | os.PathLike[str], save_dict: Mapping[str, Any], interval: int = 1) -> None:
+    def __init__(
+        self,
+        save_dir: str | os.PathLike[str],
+        save_dict: Mapping[str, Any],
+        interval: int = 1,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
         if interval < 1:
             raise ValueError(f"interval must be at least 1 epoch, got {interval}.")
         self.save_dir, self.save_dict, self.interval = Path(save_dir), dict(save_dict), interval
+        # Now, as objects may change while they are used: random transforms do.
+        self.settings = identity_of(None, settings).pipeline if settings is not None else None
 
     def latest(self) -> Path | None:
         """The newest checkpoint, or None."""
@@ -58,6 +74,8 @@ class ResumeCheckpoint:
     def _write(self, checkpoint: Mapping[str, Any], filename: str, metadata: Mapping[str, Any] | None = None) -> None:
         if dist.is_initialized() and dist.get_rank() > 0:
             return
+        if self.settings is not None:
+            write_json(self.save_dir / SETTINGS, dict(self.settings))
         older = [path for path in self.save_dir.glob("checkpoint_epoch=*.pt") if path.name != filename]
         save_whole(checkpoint, self.save_dir / filename)
         for path in older:
@@ -66,10 +84,23 @@ class ResumeCheckpoint:
     def _load(self, engine: Engine) -> None:
         path = self.latest()
         if path is not None:
+            self._check_settings()
             # What map_location takes is torch.load's affair; the host's annotation knows one kind of it.
             load = CheckpointLoader(str(path), self.save_dict, map_location="cpu")  # type: ignore[arg-type]
             load(engine)
             engine.logger.info("resuming after epoch %d from %s", engine.state.epoch, path)
+
+    def _check_settings(self) -> None:
+        if self.settings is None:
+            return
+        path = self.save_dir / SETTINGS
+        kept = read_json(path, "settings of the checkpoints", _REMEDY) if path.is_file() else {}
+        others = sorted(name for name in {*kept, *self.settings} if kept.get(name) != self.settings.get(name))
+        if others:
+            raise ValueError(
+                f"checkpoints must be of this training, got others in {self.save_dir}: {', '.join(others)} changed "
+                f"since; {_REMEDY}."
+            )
 
 
 def _epoch(engine: Engine) -> int:

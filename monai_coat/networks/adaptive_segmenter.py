@@ -4,26 +4,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from monai.utils import StrEnum
 from torch import Tensor, nn
 
-from monai_coat.calibration.identity import identity_of, tensors_of
-from monai_coat.calibration.settings import class_path, plain_settings
 from monai_coat.functional import exact_level
 from monai_coat.functional.checks import check_finite, check_temperature
+from monai_coat.networks.network_state import NetworkState, identity_bytes, is_same_state, state_of
 from monai_coat.networks.segmenter_calls import check_output, refuse_in_window
 from monai_coat.scorers.base import Scorer
 from monai_coat.scorers.probability import ProbabilityScorer
 
 __all__ = ["AdaptiveSegmenter", "ProbabilityActivation", "unwrap_adaptive_segmenter"]
-
-_State = tuple[Sequence[Tensor], tuple[object, ...]]
-"""Tensors that matter, and what else may change."""
 
 
 class ProbabilityActivation(StrEnum):
@@ -97,7 +92,7 @@ class AdaptiveSegmenter(nn.Module):
         self.calibrated_alpha = nn.Buffer(torch.tensor(0.0))
         self.calibrated_n = nn.Buffer(torch.zeros(num_classes, dtype=torch.int64))
         self.calibrated_identity = nn.Buffer(torch.zeros(32, dtype=torch.uint8))
-        self._checked_state: _State = ((), ())
+        self._checked_state: NetworkState = ((), ())
 
     def train(self, mode: bool = True) -> AdaptiveSegmenter:
         """Set the scorer's mode; the segmenter stays in evaluation mode, or its batch statistics would drift."""
@@ -133,7 +128,8 @@ class AdaptiveSegmenter(nn.Module):
     def _checked_image(self, image: Tensor) -> Tensor:
         """The image, unless it is a window of one whose scorer must see it whole; plain for the compiler."""
         if torch.compiler.is_compiling():
-            return image.as_subclass(Tensor)
+            with_metadata = torch.compiler.is_dynamo_compiling() and type(image) is not Tensor
+            return image.as_subclass(Tensor) if with_metadata else image
         if getattr(self.scorer, "adapts", True):
             refuse_in_window()
         return image
@@ -186,9 +182,9 @@ class AdaptiveSegmenter(nn.Module):
         self.calibrated_cutoff.copy_(torch.tensor(cutoff))
         self.calibrated_alpha.fill_(alpha)
         self.calibrated_n.copy_(torch.tensor(n))
-        self.calibrated_identity.copy_(_identity_bytes(self))
+        self.calibrated_identity.copy_(identity_bytes(self))
         self.calibrated.fill_(True)
-        self._checked_state = self._state()
+        self._checked_state = state_of(self)
 
     @torch.jit.unused
     def clear_calibration(self) -> None:
@@ -210,9 +206,11 @@ class AdaptiveSegmenter(nn.Module):
                 "run the calibration, or load weights saved after it."
             )
         self.require_evaluation_mode()
-        state = self._state()
-        if not _is_same(state, self._checked_state):  # looked at again, digest by digest, only if something was written
-            if not torch.equal(self.calibrated_identity.cpu(), _identity_bytes(self)):
+        state = state_of(self)
+        if not is_same_state(
+            state, self._checked_state
+        ):  # looked at again, digest by digest, only if something was written
+            if not torch.equal(self.calibrated_identity.cpu(), identity_bytes(self)):
                 self.clear_calibration()
                 raise RuntimeError(
                     "network must be the one that was calibrated, but its weights or settings have changed since; "
@@ -232,15 +230,6 @@ class AdaptiveSegmenter(nn.Module):
             raise RuntimeError(
                 "network must be in evaluation mode, as it is calibrated, got training mode; call network.eval()."
             )
-
-    def _state(self) -> _State:
-        """Something cheap that changes with every write to a weight and with every layer and setting."""
-        tensors = [
-            *(tensor for _, tensor in tensors_of(self)),
-            *(getattr(self, name) for name in self.calibration_buffers),
-        ]
-        layers = [(path, class_path(module), plain_settings(module)) for path, module in self.named_modules()]
-        return tensors, (*map(_version, tensors), repr(layers))
 
     @torch.jit.unused
     def prediction_set(self, image: Tensor) -> Tensor:
@@ -291,25 +280,6 @@ class AdaptiveSegmenter(nn.Module):
             return None
         with torch.autocast(image.device.type, enabled=False):
             return self.scorer.calibrated_threshold(image.float(), probs, cutoff)
-
-
-def _identity_bytes(network: AdaptiveSegmenter) -> Tensor:
-    """A digest of the network and its calibration as ``(32,)`` bytes on the CPU."""
-    digest = hashlib.sha256(bytes.fromhex(identity_of(network).digest))
-    for buffer in (network.calibrated_cutoff, network.calibrated_alpha, network.calibrated_n):
-        digest.update(buffer.cpu().numpy().tobytes())
-    return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
-
-
-def _is_same(state: _State, other: _State) -> bool:
-    """Whether the very tensors are there, and nothing was written; kept tensors leave their ids to no others."""
-    same = len(state[0]) == len(other[0]) and all(a is b for a, b in zip(state[0], other[0], strict=True))
-    return same and state[1] == other[1]
-
-
-def _version(tensor: Tensor) -> int:
-    """How often a tensor was written to; tensors made in inference mode do not count."""
-    return -1 if tensor.is_inference() else tensor._version
 
 
 def unwrap_adaptive_segmenter(network: nn.Module) -> AdaptiveSegmenter:

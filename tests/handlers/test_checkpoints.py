@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from ignite.engine import Engine, Events
+from monai.transforms import RandFlipd
 
 from monai_coat.handlers import ResumeCheckpoint, load_losses
+from monai_coat.losses import SoftTPRLoss
 from tests.handlers import resumable_training
 from tests.handlers.resumable_training import BATCHES, EPOCHS, train
 
@@ -170,3 +173,45 @@ def test_checkpoints_are_the_hosts(tmp_path):
 def test_impossible_intervals_are_refused(tmp_path, interval):
     with pytest.raises(ValueError, match=rf"interval must be at least 1 epoch, got {interval}"):
         ResumeCheckpoint(tmp_path, {}, interval)
+
+
+SETTINGS = {"alpha": 0.1, "loss": SoftTPRLoss(0.1), "transforms": [RandFlipd("image", 0.5)], "files": [("a.png", 3, 7)]}
+CHANGED = {
+    "alpha": 0.2,
+    "loss": SoftTPRLoss(0.1, 0.3),
+    "transforms": [RandFlipd("image", 0.4)],
+    "files": [("a.png", 3, 8)],
+}
+
+
+def ended(folder, settings, max_epochs=2):
+    """Whether a training of a weight ran, and how many epochs it took to."""
+    network, trainer = torch.nn.Linear(1, 1), Engine(lambda engine, batch: None)
+    ResumeCheckpoint(folder, {"network": network}, settings=settings).attach(trainer)
+    epochs = []
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda engine: epochs.append(engine.state.epoch))
+    trainer.run([0], max_epochs=max_epochs)
+    return epochs
+
+
+def test_checkpoints_of_the_same_settings_are_gone_on_with(tmp_path):
+    assert ended(tmp_path, SETTINGS) == [1, 2]
+    assert ended(tmp_path, dict(SETTINGS), 3) == [3]
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_checkpoints_of_other_settings_are_refused_by_name(tmp_path, name):
+    ended(tmp_path, SETTINGS)
+    kept = sorted(path.read_bytes() for path in tmp_path.iterdir())
+    with pytest.raises(
+        ValueError, match=rf"must be of this training, got others in .*: {name} changed since; train into"
+    ):
+        ended(tmp_path, {**SETTINGS, name: CHANGED[name]})
+    assert sorted(path.read_bytes() for path in tmp_path.iterdir()) == kept
+
+
+def test_checkpoints_that_do_not_say_their_settings_are_refused(tmp_path):
+    ended(tmp_path, None)
+    with pytest.raises(ValueError, match="alpha, files, loss, transforms changed since"):
+        ended(tmp_path, SETTINGS)
+    assert ended(tmp_path, None, 3) == [3]

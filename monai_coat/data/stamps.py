@@ -1,0 +1,43 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Stamps of files, so that what was made of them is not used after they have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from monai.data.utils import pickle_hashing
+
+__all__ = ["file_stamps", "hash_with_files"]
+
+KEYS = ("image", "label", "probs")
+
+
+def file_stamps(samples: Iterable[Mapping[str, Any]]) -> list[tuple[str, int, int]]:
+    """Name, size in bytes and time of the last change of every file of a data list.
+
+    The folder does not count, so that a collection can be moved with what was made of it.
+
+    Args:
+        samples: dictionaries with paths under ``image``, ``label`` or ``probs``.
+
+    Example:
+        >>> path = getfixture("tmp_path") / "a.png"
+        >>> _ = path.write_bytes(b"123")
+        >>> os.utime(path, (0, 0))
+        >>> file_stamps([{"image": str(path)}])
+        [('a.png', 3, 0)]
+    """
+    paths = [Path(sample[key]) for sample in samples for key in KEYS if isinstance(sample.get(key), str)]
+    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+
+
+def hash_with_files(item: Any) -> bytes:
+    """MONAI's hash of an item of a data list, with the stamps of its files: for caches, as ``hash_func``.
+
+    A cache goes by paths else, and a corrected mask is not seen.
+    """
+    stamps = file_stamps([item]) if isinstance(item, Mapping) else []
+    return pickle_hashing([item, stamps])
