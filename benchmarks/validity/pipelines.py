@@ -40,8 +40,6 @@ would have come of it, and that of the unchanged one. Some changes do no harm on
 
 AFTER = """What was taken:
 
-- *Plain windows*: a network cannot tell a window from an image. Run it by `AdaptiveInferer(SlidingWindowInferer(...))`,
-as bundles do, so that the scorer sees the whole image.
 - *`.data`*: a network in memory looks at torch's counters of writes, which `.data` goes past. Saved and loaded, it is
 refused."""
 Change = Callable[[Pipeline, Path], Pipeline]
@@ -248,6 +246,7 @@ def run(inputs: Inputs) -> Content:
             outcome = attempted(attempt.use, changed, Path(folder))
             cutoff = json.loads((Path(folder) / "calibration_it.json").read_text())["cutoff"]
             used = before if outcome.startswith(REFUSED) else changed  # using it may have changed it again
+            used.network.scorer.adapts = False  # so that windows are not refused once more: what would have come of it
             risk = used.risk(test, replace(result, cutoff=tuple(cutoff)))
             if outcome == TAKEN and risk == right[attempt.scorer]:
                 outcome = HARMLESS
