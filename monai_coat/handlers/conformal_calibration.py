@@ -130,10 +130,16 @@ class ConformalCalibration:
             logger.info("calibrated: %s", summary_of(result))
 
     def completed(self, engine: Engine) -> None:
-        """Leave the result in network and artifact: at the end, when no other calibration of the run can fail."""
+        """Leave the result in network and artifact: at the end, when no other calibration of the run can fail.
+
+        Raises:
+            ValueError: if the network has changed since its epoch was over.
+        """
         result, self.result = self.result, None
         if result is None:
             return
+        if self.network is not None:
+            check_calibration_fits(result, identity=identity_of(self.network, self.pipeline))
         if self.path is not None and _is_first():
             save_calibration(result, self.path)
         if self.network is not None and self.guarantee.risk.rises:

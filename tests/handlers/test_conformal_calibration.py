@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.engines import IterationEvents, SupervisedEvaluator
 from monai.handlers import from_engine
 from monai.inferers import SimpleInferer
@@ -291,6 +291,16 @@ def test_the_result_is_logged(pairs, plain_engine, caplog):
         result = plain_engine.run(pairs).calibration
     assert f"calibrated: {summary_of(result)}" in caplog.text
     assert "n = 10, 1 left out" in caplog.text
+
+
+def test_a_network_that_changes_before_the_end_is_refused(tmp_path, plain_engine):
+    network = AdaptiveSegmenter(nn.Conv2d(1, 1, 1))
+    ConformalCalibration(0.2, network, tmp_path / "c.json").attach(plain_engine)
+    plain_engine.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: network.segmenter.weight.data.mul_(2))
+    with pytest.raises(ValueError, match="calibration is of another pipeline: segmenter weights"):
+        plain_engine.run([(torch.rand(12, 1, 4, 4), torch.rand(12, 1, 4, 4) > 0.5)])
+    assert not network.calibrated
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_left_behind_where_one_of_two_calibrations_fails(tmp_path, plain_engine):
