@@ -24,6 +24,7 @@ def file_stamps(samples: Iterable[Mapping[str, Any]]) -> list[tuple[str, int, in
         samples: dictionaries with paths under ``image``, ``label`` or ``probs``.
 
     Example:
+        >>> import os
         >>> path = getfixture("tmp_path") / "a.png"
         >>> _ = path.write_bytes(b"123")
         >>> os.utime(path, (0, 0))

@@ -68,7 +68,7 @@ def test_classes_are_calibrated_alone():
     # Class 0 has images 0 and 2, class 1 all three. alpha = 0.5: budgets 0.5 * 3 - 1 = 1/2 and 0.5 * 4 - 1 = 1.
     scores = torch.tensor([[[1.0, 2], [10, 20]], [[0, 0], [30, 40]], [[3, 4], [50, 60]]])
     labels = torch.tensor([[[1, 1], [1, 1]], [[0, 0], [1, 1]], [[1, 1], [1, 1]]])
-    result = calibrate_maps(list(scores), list(labels), 0.5)
+    result = calibrate_maps(list(scores[..., None]), list(labels[..., None]), 0.5)
     # Class 0: at 2 image 0 misses 1/2, at 3 all. Class 1: at 30 image 0 misses all, at 40 image 1 half in addition.
     assert result.cutoff == (2.0, 30.0)
     assert (result.n, result.n_empty) == ((2, 3), (1, 0))
@@ -142,7 +142,8 @@ def test_too_few_images_are_refused_with_the_number_needed(alpha, needed):
 
 
 def test_the_class_with_too_few_images_is_named():
-    scores, labels = [torch.rand(3, 4)] * 9, [torch.ones(3, 4)] * 8 + [torch.tensor([[1], [1], [0]]).expand(3, 4)]
+    absent = torch.tensor([1, 1, 0])[:, None, None].expand(3, 4, 1)
+    scores, labels = [torch.rand(3, 4, 1)] * 9, [torch.ones(3, 4, 1)] * 8 + [absent]
     with pytest.raises(
         ValueError,
         match=r"needs at least 9 .* with foreground of class 2, got 8 \(1 without foreground were left out\)",
