@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -112,9 +113,9 @@ class _ReadLabeld(MapTransform):
             )
         return label
 
+    @abstractmethod
     def read(self, path: Path_) -> MetaTensor:
         """The label of a file."""
-        raise NotImplementedError
 
 
 class ReadMaskd(_ReadLabeld):
