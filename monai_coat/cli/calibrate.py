@@ -20,8 +20,13 @@ __all__ = ["add_to", "run_command"]
 def add_to(commands: Any) -> None:
     """Add the command to the program."""
     command = commands.add_parser("calibrate", help="find the threshold for probability maps that are there already")
-    command.add_argument("--probs", type=Path, required=True, help="folder of probability maps (8 bit, or NIfTI)")
+    command.add_argument(
+        "--probs", type=Path, required=True, help="folder of probability maps (8 or 16 bit, float TIFF, NIfTI)"
+    )
     command.add_argument("--labels", type=Path, required=True, help="folder of the masks of the same names")
+    command.add_argument(
+        "--mask-threshold", type=float, help="masks are foreground from this value on, if not 0/1 or 0/255"
+    )
     command.add_argument("--alpha", type=float, default=0.1, help="tolerated mean false negative rate")
     command.add_argument("--output", type=Path, default=Path("calibration.json"), help="file to write")
     command.set_defaults(run=run_command)
@@ -32,7 +37,7 @@ def run_command(options: argparse.Namespace) -> list[Path]:
     from monai_coat.calibration import printed_cutoffs, save_calibration
     from monai_coat.data import calibrate_saved_maps, map_datalist
 
-    result = calibrate_saved_maps(map_datalist(options.probs, options.labels), options.alpha)
+    result = calibrate_saved_maps(map_datalist(options.probs, options.labels), options.alpha, options.mask_threshold)
     save_calibration(replace(result, method="crc"), options.output)
     logging.getLogger(__name__).info(
         "take probabilities >= %s (8-bit values >= %d): %s; n = %d, %d without foreground left out",

@@ -43,7 +43,7 @@ def map_datalist(probs: Folder, labels: Folder, images: Folder | None = None) ->
     passed over.
 
     Args:
-        probs: folder of maps: PNG and the like with 255 for probability 1, or NIfTI with probabilities.
+        probs: folder of maps, see :func:`read_map`.
         labels: folder of the reference masks.
         images: folder of the images, or None: ``image`` is then the map itself.
 

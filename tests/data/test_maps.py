@@ -166,3 +166,14 @@ def test_masks_of_volumes_are_brought_to_their_maps(tmp_path, rng):
         calibrate_saved_maps(map_datalist(tmp_path / "maps", tmp_path / name), 0.3) for name in ("masks", "flipped")
     )
     assert like == flipped
+
+
+def test_the_command_can_be_told_what_foreground_is(folders, capsys):
+    for path in (folders / "masks").iterdir():
+        Image.fromarray(np.asarray(Image.open(path)) // 255 * 2).save(path)
+    arguments = ["calibrate", "--probs", str(folders / "maps"), "--labels", str(folders / "masks"), "--alpha", "0.2"]
+    with pytest.raises(SystemExit):
+        main([*arguments, "--output", str(folders / "c.json")])
+    assert "mask must hold 0 and 1, or 0 and 255, got 0, 2 in" in capsys.readouterr().err
+    assert main([*arguments, "--mask-threshold", "2", "--output", str(folders / "c.json")]) == 0
+    assert load_calibration(folders / "c.json").n == (39,)
