@@ -7,11 +7,13 @@ from __future__ import annotations
 from monai_coat.bundles.config_file import config_text, write_config
 from monai_coat.bundles.export import add_models, export_bundle, write_configs
 from monai_coat.bundles.label_app import write_label_app
+from monai_coat.bundles.paths import as_path
 from monai_coat.bundles.steps import STEPS, config_of_step, read_metadata, step_configs
 
 __all__ = [
     "STEPS",
     "add_models",
+    "as_path",
     "config_of_step",
     "config_text",
     "export_bundle",

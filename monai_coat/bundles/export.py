@@ -143,7 +143,7 @@ def _label_names(channels: Mapping[str, str]) -> dict[str, str]:
 
 def _serving(config: Mapping[str, Any], artifacts: Sequence[str], flat: bool) -> dict[str, Any]:
     """What differs in an inference config of which MONAI Label's own app takes one label map."""
-    places = [f"$os.path.join(@model_dir, '{name}')" for name in artifacts]
+    places = [f"$monai_coat.bundles.as_path(@model_dir, '{name}')" for name in artifacts]
     certainty = {"_target_": "monai_coat.transforms.CertaintyMapd", "keys": "pred"}
     certainty |= dict(zip(("possible", "certain"), places, strict=True))
     # MONAI Label's own entry "image_path" would be taken for metadata by MONAI's Spacingd.

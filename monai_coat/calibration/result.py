@@ -60,9 +60,18 @@ class CalibrationResult:
     def __post_init__(self) -> None:
         exact_level(self.alpha)
         _check_entries(self)
+        _check_promised(self)
         _check_words(self)
         if self.kind == "expected_risk":
             _check_expected_risk(self)
+
+    @property
+    def promised(self) -> tuple[bool, ...]:
+        """Whether something is promised, per class; the cutoff of a class with too few images is out of all reach.
+
+        Its set is everything or, of false positives, nothing.
+        """
+        return tuple(abs(cutoff) < _LARGEST for cutoff in self.cutoff)
 
     @property
     def shift(self) -> tuple[float, ...]:
@@ -77,13 +86,23 @@ def _check_entries(result: CalibrationResult) -> None:
         raise ValueError("cutoff, n, n_empty and risk must have one entry per class")
     if not all(isinstance(c, float) and abs(c) <= _LARGEST and c == float(np.float32(c)) for c in result.cutoff):
         raise ValueError(f"cutoff must hold finite float32 numbers, got {result.cutoff}")
-    if not all(_is_count(n) and n > 0 for n in result.n) or not all(_is_count(n) for n in result.n_empty):
+    if not all(_is_count(n) and n >= kept for n, kept in zip(result.n, result.promised, strict=True)) or not all(
+        _is_count(n) for n in result.n_empty
+    ):
         raise ValueError(f"n must hold positive whole numbers and n_empty no negative ones, got {lists[1:3]}")
     if not all(isinstance(r, float | int) and 0 <= r <= 1 for r in result.risk):
         raise ValueError(f"risk must be in [0, 1], got {result.risk}")
     for name in ("guarantee", "method", "controls", "kind"):
         if not isinstance(getattr(result, name), str):
             raise TypeError(f"{name} must be text, got {type(getattr(result, name)).__name__}")
+
+
+def _check_promised(result: CalibrationResult) -> None:
+    """A class without a promise must be one of several, and the words must say so."""
+    if not any(result.promised):
+        raise ValueError("cutoff must be promised for at least one class, got none")
+    if result.guarantee and all(result.promised) == ("no promise" in result.guarantee):
+        raise ValueError(f"guarantee must say of which classes it is, got {result.guarantee!r} and {result.cutoff}")
 
 
 def _is_count(value: object) -> bool:
@@ -107,9 +126,9 @@ def _check_words(result: CalibrationResult) -> None:
 def _check_expected_risk(result: CalibrationResult) -> None:
     """``risk * n + 1 <= alpha * (n + 1)``, but for the rounding of the mean."""
     level = exact_level(result.alpha)
-    for n, risk in zip(result.n, result.risk, strict=True):
+    for n, risk, promised in zip(result.n, result.risk, result.promised, strict=True):
         budget = level * (n + 1) - 1
-        if risk * n > float(budget) + 1e-12 * n:
+        if promised and risk * n > float(budget) + 1e-12 * n:
             raise ValueError(
                 f"risk must be at most alpha - (1 - alpha) / n, {float(budget / n):.6g} with alpha={float(level)} and "
                 f"n = {n}, got {risk:.6g}: these images do not support the promise"

@@ -39,6 +39,7 @@ def summary_of(result: CalibrationResult) -> str:
         >>> summary_of(CalibrationResult((0.25,), 0.1, (99,), (1,), (0.0875,), "E[FNR] <= 0.1"))
         'cutoff 0.25: E[FNR] <= 0.1; n = 99, 1 left out'
     """
-    cutoffs, counts = ", ".join(printed_cutoffs(result)), ", ".join(map(str, result.n))
+    shown = zip(printed_cutoffs(result), result.promised, strict=True)
+    cutoffs, counts = ", ".join(text if kept else "none" for text, kept in shown), ", ".join(map(str, result.n))
     left_out = ", ".join(map(str, result.n_empty))
     return f"cutoff {cutoffs}: {result.guarantee}; n = {counts}, {left_out} left out"

@@ -8,6 +8,7 @@ from monai_coat.data.datasets import data_directory, folder_datalist, load_datal
 from monai_coat.data.groups import split_by_group
 from monai_coat.data.images import read_image
 from monai_coat.data.maps import calibrate_saved_maps, map_datalist, read_map
+from monai_coat.data.mask_writer import MaskWriter
 from monai_coat.data.masks import read_label_map, read_mask, read_masks
 from monai_coat.data.near_duplicates.appearance import perceptual_hash
 from monai_coat.data.near_duplicates.duplicates import drop_duplicates, group_duplicates
@@ -24,6 +25,7 @@ from monai_coat.data.volumes import to_grid
 __all__ = [
     "LAYOUTS",
     "Layout",
+    "MaskWriter",
     "Partition",
     "PartitionBy",
     "calibrate_saved_maps",

@@ -7,6 +7,7 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import warnings
 import zlib
 from itertools import product
 from pathlib import Path
@@ -16,19 +17,26 @@ import nibabel
 import numpy as np
 import torch
 from monai.data import MetaTensor, NibabelReader
+from monai.data.utils import correct_nifti_header_if_necessary
 from monai.transforms import LoadImage
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["check_finite_values", "check_same_grid", "read_volume", "to_grid", "volume_grid"]
+__all__ = ["FORM", "check_finite_values", "check_same_grid", "read_volume", "to_grid", "volume_grid"]
 
 UNREADABLE = (OSError, EOFError, ValueError, TypeError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
 """What nibabel raises for damaged files."""
 
 TOLERANCE = 0.1
 """How far, in voxels, the corners of two volumes may lie apart to be of one grid: what rounding in headers does."""
+
+FORM = (
+    *("pixdim", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),
+    *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+)
+"""Fields of a NIfTI header that say where voxels lie."""
 
 orientations: Any = nibabel.orientations
 
@@ -40,6 +48,9 @@ Grid = tuple[NDArray[np.float64], tuple[int, ...]]
 def read_volume(path: Path_, dtype: type = np.float32) -> MetaTensor:
     """Read a NIfTI file as ``(channels, *spatial)``, with slope and intercept applied.
 
+    The affine is MONAI's: that of the sform, or of the qform where only this agrees with the voxel sizes. The metadata
+    have the fields :data:`FORM` of the header as they are in the file.
+
     Args:
         path: the file.
         dtype: in which precision the values are wanted.
@@ -47,21 +58,23 @@ def read_volume(path: Path_, dtype: type = np.float32) -> MetaTensor:
     Raises:
         ValueError: naming the file, if it cannot be read.
     """
-    _open(path)
+    _, form = _open(path)
     try:
         with np.errstate(over="ignore"):  # what becomes infinite is refused by those who read numbers
             # A reader that is given to a call is the only one that MONAI tries.
             values = LoadImage(image_only=True, dtype=dtype, ensure_channel_first=True)(path, reader=NibabelReader())
     except UNREADABLE as error:
         raise _unreadable(path, error) from None
-    return cast(MetaTensor, values)
+    volume = cast(MetaTensor, values)
+    volume.meta.update(form)
+    return volume
 
 
-def _open(path: Path_) -> Any:
+def _open(path: Path_) -> tuple[Any, dict[str, Any]]:
     """Open a NIfTI file as far as its header, and see that the rest is there.
 
     Returns:
-        The nibabel image, its values unread.
+        The nibabel image, its values unread and its affine as MONAI takes it, and the fields :data:`FORM` of the file.
 
     Raises:
         ValueError: naming the file, if it cannot be read, is cut short, has values that are no real numbers, or an
@@ -69,19 +82,28 @@ def _open(path: Path_) -> Any:
     """
     try:
         volume: Any = nibabel.load(path)
+        form = {name: np.array(volume.header[name]) for name in FORM}
+        affine = np.array(volume.affine, dtype=float)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MONAI's reader will say it
+            volume = correct_nifti_header_if_necessary(volume)
         dtype, shape = volume.get_data_dtype(), volume.shape
-        affine = np.asarray(volume.affine, dtype=float)
         _check_whole(Path(path), int(volume.dataobj.offset) + math.prod(shape) * dtype.itemsize)
     except UNREADABLE as error:
         raise _unreadable(path, error) from None
     if dtype.kind not in "iuf" or math.prod(shape) == 0:
         raise ValueError(f"volume must hold real numbers, got {dtype} of shape {shape} in {path}; convert the file.")
+    for given in (affine, np.asarray(volume.affine, dtype=float)):
+        _check_affine(given, path)
+    return volume, form
+
+
+def _check_affine(affine: NDArray[np.float64], path: Path_) -> None:
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise ValueError(
             f"affine must say where voxels lie, got {affine[:3].tolist()} in {path}; correct "
             "the header's sform or qform."
         )
-    return volume
 
 
 def _check_whole(path: Path, size: int) -> None:
@@ -118,7 +140,7 @@ def check_finite_values(values: Tensor, path: Path_, name: str, remedy: str) -> 
 
 def volume_grid(path: Path_) -> Grid:
     """The grid of a volume, from its header."""
-    volume = _open(path)
+    volume, _ = _open(path)
     return np.asarray(volume.affine, dtype=float), tuple(volume.shape[:3])
 
 

@@ -59,8 +59,8 @@ class ConformalCalibration:
     Raises:
         TypeError: if ``network`` is not an :class:`~monai_coat.networks.AdaptiveSegmenter`, or not exactly one of
             ``alpha`` and ``guarantee`` is given.
-        ValueError: if ``alpha`` is no level; when the epoch is over, if there are too few images for it, scores of
-            more or fewer classes than the network has, or masks in place of scores: all are 0 or 1.
+        ValueError: if ``alpha`` is no level; when the epoch is over, if every class has too few images for it, scores
+            of more or fewer classes than the network has, or masks in place of scores: all are 0 or 1.
 
     Example:
         >>> import torch

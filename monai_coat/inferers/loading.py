@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from monai_coat.calibration import check_calibration_fits, identity_of, load_cal
 from monai_coat.networks import AdaptiveSegmenter, load_weights
 
 __all__ = ["load_calibrated"]
+
+logger = logging.getLogger(__name__)
 
 
 def load_calibrated(
@@ -61,6 +64,8 @@ def load_calibrated(
             result, alpha=alpha, classes=network.num_classes, identity=identity_of(network, pipeline)
         )
         network.set_calibration(result.cutoff, result.alpha, result.n)
+        if not all(result.promised):
+            logger.warning("%s: %s", path.name, result.guarantee)
     return dict(networks)
 
 

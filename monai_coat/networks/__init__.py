@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from monai_coat.networks.adaptive_segmenter import AdaptiveSegmenter, ProbabilityActivation, unwrap_adaptive_segmenter
+from monai_coat.networks.adaptive_segmenter import AdaptiveSegmenter, ProbabilityActivation
 from monai_coat.networks.calibrated_mask import CalibratedMask
 from monai_coat.networks.segmenters.deeplab import DeepLabV3Plus
 from monai_coat.networks.segmenters.pspnet import PSPNet
 from monai_coat.networks.segmenters.residual_encoder import EncoderDepth, ResidualEncoder
 from monai_coat.networks.segmenters.sinet import SINet
+from monai_coat.networks.unwrapping import unwrap_adaptive_segmenter
 from monai_coat.networks.weights import load_weights, save_weights
 
 __all__ = [

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from monai.utils import StrEnum
@@ -14,11 +15,11 @@ from torch import Tensor, nn
 from monai_coat.functional import exact_level
 from monai_coat.functional.checks import check_finite, check_temperature
 from monai_coat.networks.network_state import NetworkState, identity_bytes, is_same_state, state_of
-from monai_coat.networks.segmenter_calls import check_output, refuse_in_window
+from monai_coat.networks.segmenter_calls import check_output, frozen_output, refuse_in_window
 from monai_coat.scorers.base import Scorer
 from monai_coat.scorers.probability import ProbabilityScorer
 
-__all__ = ["AdaptiveSegmenter", "ProbabilityActivation", "unwrap_adaptive_segmenter"]
+__all__ = ["AdaptiveSegmenter", "ProbabilityActivation"]
 
 
 class ProbabilityActivation(StrEnum):
@@ -34,8 +35,8 @@ class AdaptiveSegmenter(nn.Module):
 
     ``network(image)`` returns scores ``(B, C, *spatial)`` in float32. The forward pass runs outside autocast: an image
     has the same scores whatever precision is in force around the call, and ``half()`` or ``double()`` change no weight.
-    The segmenter is frozen and stays in evaluation
-    mode, also after ``network.train()``. The calibration lives in buffers, so it travels with the weights, and so does
+    The segmenter runs in evaluation mode and without gradients, also after ``network.train()``, and is left as it is:
+    it may be trained on by itself. The calibration lives in buffers, so it travels with the weights, and so does
     the identity of what was calibrated: after more training, or a change of a setting, the network is uncalibrated.
 
     Args:
@@ -82,7 +83,7 @@ class AdaptiveSegmenter(nn.Module):
                 f"logit_temperature must be 1 with activation='identity', got {logit_temperature}; "
                 "probabilities are no logits: leave the activation to this class."
             )
-        self.segmenter = segmenter.requires_grad_(False).eval()
+        self.segmenter = segmenter
         self.scorer = scorer if scorer is not None else ProbabilityScorer()
         self.num_classes = num_classes
         self.activation = str(ProbabilityActivation(activation))
@@ -95,9 +96,11 @@ class AdaptiveSegmenter(nn.Module):
         self._checked_state: NetworkState = ((), ())
 
     def train(self, mode: bool = True) -> AdaptiveSegmenter:
-        """Set the scorer's mode; the segmenter stays in evaluation mode, or its batch statistics would drift."""
-        super().train(mode)
-        self.segmenter.eval()
+        """Set the scorer's mode; evaluation mode is also the segmenter's, training mode is left to its owner."""
+        if not mode:
+            return super().train(mode)
+        self.training = mode
+        self.scorer.train(mode)
         return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AdaptiveSegmenter:
@@ -121,8 +124,17 @@ class AdaptiveSegmenter(nn.Module):
         if not torch.jit.is_scripting():
             image = self._checked_image(image)
         image = image.float()
-        scores: Tensor = self.scorer(image, self.activate(self.segmenter(image)))
+        logits = self.segmenter(image) if torch.jit.is_scripting() else self.segment(image)
+        scores: Tensor = self.scorer(image, self.activate(logits))
         return scores
+
+    @torch.jit.unused
+    def segment(self, image: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """The segmenter's output, in evaluation mode and without gradients; its settings stay as they are.
+
+        This is what inferers run by windows.
+        """
+        return frozen_output(self.segmenter, image, *args, **kwargs)  # type: ignore[no-any-return]
 
     @torch.jit.unused
     def _checked_image(self, image: Tensor) -> Tensor:
@@ -154,7 +166,7 @@ class AdaptiveSegmenter(nn.Module):
     def probabilities(self, image: Tensor) -> Tensor:
         """The segmenter's probabilities ``(B, C, *spatial)`` of an image, outside autocast."""
         with torch.autocast(image.device.type, enabled=False):
-            return self.activate(self.segmenter(image.float()))
+            return self.activate(self.segment(image.float()))
 
     @torch.jit.unused
     def set_calibration(self, cutoff: tuple[float, ...], alpha: float, n: tuple[int, ...]) -> None:
@@ -280,14 +292,3 @@ class AdaptiveSegmenter(nn.Module):
             return None
         with torch.autocast(image.device.type, enabled=False):
             return self.scorer.calibrated_threshold(image.float(), probs, cutoff)
-
-
-def unwrap_adaptive_segmenter(network: nn.Module) -> AdaptiveSegmenter:
-    """The network itself, taken out of what data parallelism and compilation wrap it in."""
-    for wrapper in ("module", "_orig_mod"):
-        network = getattr(network, wrapper, network)
-    if not isinstance(network, AdaptiveSegmenter):
-        raise TypeError(
-            f"network must be an AdaptiveSegmenter, got {type(network).__name__}; wrap the segmenter in one."
-        )
-    return network

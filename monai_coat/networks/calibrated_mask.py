@@ -9,7 +9,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from monai_coat.networks.adaptive_segmenter import AdaptiveSegmenter, unwrap_adaptive_segmenter
+from monai_coat.networks.adaptive_segmenter import AdaptiveSegmenter
+from monai_coat.networks.unwrapping import unwrap_adaptive_segmenter
 
 __all__ = ["CalibratedMask"]
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import torch
 from monai.inferers import PatchInferer, sliding_window_inference
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["check_output", "refuse_in_window"]
+__all__ = ["check_output", "frozen_output", "refuse_in_window"]
 
 WINDOWED: Any = (sliding_window_inference, PatchInferer.__call__)
 CODES = {getattr(call, "__wrapped__", call).__code__ for call in WINDOWED}
@@ -34,6 +35,21 @@ def refuse_in_window() -> None:
                 "windows and the scorer on the whole image."
             )
         frame = frame.f_back  # type: ignore[assignment]
+
+
+def frozen_output(segmenter: nn.Module, image: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """What a segmenter gives in evaluation mode and without gradients; its own mode stays as it is."""
+    if torch.compiler.is_compiling():
+        return segmenter(image, *args, **kwargs)
+    training = [module for module in segmenter.modules() if module.training]
+    try:
+        for module in training:  # whose batch statistics would drift
+            module.training = False
+        with torch.no_grad():
+            return segmenter(image, *args, **kwargs)
+    finally:
+        for module in training:
+            module.training = True
 
 
 def check_output(output: object) -> None:

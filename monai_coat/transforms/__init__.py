@@ -22,6 +22,7 @@ from monai_coat.transforms.read_files import (
     ReadMaskd,
     ReadMaskDict,
 )
+from monai_coat.transforms.restore_grid import RestoreGridD, RestoreGridd, RestoreGridDict
 from monai_coat.transforms.segmenter_probs import SegmenterProbs, SegmenterProbsD, SegmenterProbsd, SegmenterProbsDict
 
 __all__ = [
@@ -56,6 +57,9 @@ __all__ = [
     "ReadMaskD",
     "ReadMaskDict",
     "ReadMaskd",
+    "RestoreGridD",
+    "RestoreGridDict",
+    "RestoreGridd",
     "SegmenterProbs",
     "SegmenterProbsD",
     "SegmenterProbsDict",

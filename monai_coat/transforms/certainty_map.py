@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -21,6 +22,8 @@ from monai_coat.functional.checks import check_finite
 from monai_coat.transforms.certainty_labels import CertaintyLabels
 
 __all__ = ["CertaintyMap", "CertaintyMapD", "CertaintyMapDict", "CertaintyMapd"]
+
+logger = logging.getLogger(__name__)
 
 Calibration = CalibrationResult | str | os.PathLike[str]
 
@@ -63,6 +66,9 @@ class CertaintyMap(Transform):
                 "with ExpectedRisk(FalsePositiveRatio(), alpha)."
             )
         check_calibration_fits(self.certain, classes=len(self.possible.cutoff), identity=self.possible.identity)
+        for calibration in (self.possible, self.certain):
+            if not all(calibration.promised):
+                logger.warning("%s", calibration.guarantee)
         self.labels = CertaintyLabels.of_count(len(self.possible.cutoff))
 
     def __call__(self, scores: NdarrayOrTensor) -> Tensor:

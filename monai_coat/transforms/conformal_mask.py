@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -20,6 +21,8 @@ from monai_coat.functional import float32_below
 from monai_coat.functional.checks import check_finite
 
 __all__ = ["ConformalMask", "ConformalMaskD", "ConformalMaskDict", "ConformalMaskd"]
+
+logger = logging.getLogger(__name__)
 
 
 class ConformalMask(Transform):
@@ -45,6 +48,8 @@ class ConformalMask(Transform):
         if not isinstance(calibration, CalibrationResult):
             calibration = load_calibration(calibration)
         self.calibration = calibration
+        if not all(calibration.promised):
+            logger.warning("%s", calibration.guarantee)
 
     def __call__(self, scores: NdarrayOrTensor) -> Tensor:
         """Mask, 0 or 1 in float32, of scores ``(C, *spatial)``."""

@@ -50,7 +50,7 @@ class SegmenterProbs(Transform):
         """Probabilities ``(C, *spatial)`` of an image ``(channels, *spatial)``."""
         batch: Tensor = convert_to_tensor(image, track_meta=get_track_meta(), device=self.device)[None]
         with torch.autocast(batch.device.type, enabled=False):
-            logits = self.inferer(batch.float(), self.network.segmenter)
+            logits = self.inferer(batch.float(), self.network.segment)
             return self.network.activate(logits)[0].cpu()
 
 

@@ -137,7 +137,7 @@ def test_a_truncated_volume_is_named_before_any_is_predicted(volume_run: VolumeR
     assert not (tmp_path / "masks").exists()
 
 
-def test_a_class_that_no_calibration_volume_has_is_no_silent_number(volume_run: VolumeRun, tmp_path: Path):
+def test_a_class_that_no_calibration_volume_has_gets_no_promise(volume_run: VolumeRun, tmp_path: Path):
     models = volume_run.folder / "models"
     for name in ("segmenter.pt", "scorer_coat.pt", "partition.json"):
         (tmp_path / name).write_bytes((models / name).read_bytes())
@@ -145,11 +145,11 @@ def test_a_class_that_no_calibration_volume_has_is_no_silent_number(volume_run: 
         {"_target_": "LoadImaged", "keys": "label", "ensure_channel_first": True},
         {"_target_": "Lambdad", "keys": "label", "func": "$lambda label: torch.cat([(label > 0).float(), 0 * label])"},
     ]
-    messages = messages_of(
-        lambda: volume_run.run("calibrate", method="coat", model_dir=str(tmp_path), label_transforms=one_class)
-    )
-    assert any("calibration images with foreground of class 1, got 0" in each for each in messages), messages
-    assert not (tmp_path / "calibration_coat.json").exists()
+    volume_run.run("calibrate", method="coat", model_dir=str(tmp_path), label_transforms=one_class)
+    for name, outcome in (("calibration", "everything"), ("certain", "empty")):
+        result = load_calibration(tmp_path / f"{name}_coat.json")
+        assert result.promised == (True, False)
+        assert f"no promise about 'posterior', whose set is {outcome}: 0 of the" in result.guarantee
 
 
 def test_the_base_and_the_bundle_are_merged():

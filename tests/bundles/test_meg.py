@@ -64,4 +64,3 @@ def test_every_scorer_stands_in_a_network_of_a_configuration(config):
     }
     built = ConfigParser(network).get_parsed_content()
     assert isinstance(built.scorer, Scorer)
-    assert all(parameter.requires_grad is False for parameter in built.segmenter.parameters())

@@ -63,7 +63,7 @@ def results(draw):
     n = per_class(st.integers(images_needed(alpha), 10**16))
     level = exact_level(alpha)
     return CalibrationResult(
-        cutoff=per_class(st.floats(width=32, allow_nan=False, allow_infinity=False)),
+        cutoff=per_class(st.floats(-(2.0**126), 2.0**126, width=32)),
         alpha=alpha,
         n=n,
         n_empty=per_class(st.integers(0, 10**9)),

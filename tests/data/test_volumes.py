@@ -13,6 +13,7 @@ import pytest
 from nibabel.orientations import axcodes2ornt
 
 from monai_coat.data import check_readable, read_image, read_label_map, read_map, read_mask, to_grid
+from monai_coat.data.volumes import read_volume, volume_grid
 
 AXES = [
     tuple(pair[i] for pair, i in zip(order, flips, strict=True))
@@ -137,3 +138,13 @@ def test_every_type_of_number_is_read_with_its_slope(tmp_path, dtype):
     file.header.set_slope_inter(2 if "f" not in dtype else 1, 0)
     nibabel.save(file, tmp_path / "a.nii")
     assert np.array_equal(read_image(tmp_path / "a.nii")[0].numpy(), nibabel.load(tmp_path / "a.nii").get_fdata())
+
+
+@pytest.mark.filterwarnings("ignore:.*pixdim")
+def test_a_header_that_contradicts_itself_is_read_in_one_way(tmp_path):
+    """MONAI goes by the qform where the sform has other voxel sizes than the header; so must what compares grids."""
+    volume = nibabel.Nifti1Image(np.zeros((3, 4, 5), np.float32), None)
+    volume.set_sform(np.diag([5.0, 5.0, 5.0, 1.0]), 1)
+    volume.set_qform(np.diag([1.0, 2.0, 3.0, 1.0]), 1)
+    nibabel.save(volume, tmp_path / "a.nii")
+    assert np.allclose(read_volume(tmp_path / "a.nii").affine, volume_grid(tmp_path / "a.nii")[0])

@@ -98,11 +98,10 @@ def test_the_segmenter_stays_as_it_was_while_the_scorer_trains(make_network):
     for _ in range(3):
         assert network.train().training
         assert network.scorer.training
-        assert not any(module.training for module in network.segmenter.modules())
         optimizer.zero_grad()
         SoftTPRLoss(alpha=0.1)(network(sample()), torch.ones(2, 1, 20, 24)).backward()
         optimizer.step()
-    assert all(p.grad is None and not p.requires_grad for p in network.segmenter.parameters())
+    assert all(p.grad is None for p in network.segmenter.parameters())
     for name, value in network.segmenter.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert all(not torch.equal(p, scorer[name]) for name, p in network.scorer.named_parameters())
@@ -286,3 +285,39 @@ def test_what_no_calibration_gives_is_refused(cutoff, alpha, n):
     with pytest.raises(ValueError, match="must be"):
         network.set_calibration((cutoff,), alpha=alpha, n=(n,))
     assert not bool(network.calibrated)
+
+
+class Batched(nn.Module):
+    """A segmenter that batch statistics and chance would change."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 1, 1), nn.BatchNorm2d(1), nn.Dropout(0.5))
+
+    def forward(self, image):
+        return self.layers(image)
+
+
+def test_the_caller_s_segmenter_is_left_alone():
+    """A loop that goes on training it finds it as it was; the scores are those of evaluation mode all the same."""
+    segmenter = Batched()
+    segmenter.layers[1].eval()  # as somebody who fine-tunes does
+    modes = [module.training for module in segmenter.modules()]
+    state = {name: value.clone() for name, value in segmenter.state_dict().items()}
+    network, image = AdaptiveSegmenter(segmenter).train(), torch.rand(2, 3, 8, 8)
+    scores, again = network(image), network(image)
+    assert torch.equal(scores, again)
+    assert not scores.requires_grad
+    assert [module.training for module in segmenter.modules()] == modes
+    assert all(parameter.requires_grad for parameter in segmenter.parameters())
+    assert all(torch.equal(value, state[name]) for name, value in segmenter.state_dict().items())
+    segmenter.train()(image).sum().backward()
+    assert all(parameter.grad is not None for parameter in segmenter.parameters())
+    assert torch.equal(AdaptiveSegmenter(segmenter.eval()).segment(image), segmenter(image).detach())
+
+
+def test_an_error_in_the_segmenter_leaves_its_mode():
+    segmenter = Batched()
+    with pytest.raises(RuntimeError):
+        AdaptiveSegmenter(segmenter)(torch.rand(2, 5, 8, 8))
+    assert all(module.training for module in segmenter.modules())

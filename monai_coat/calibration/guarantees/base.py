@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import ClassVar
 
@@ -24,12 +25,14 @@ class Guarantee(ABC):
     Attributes:
         risk: what one image loses.
         alpha: the tolerated level, in (0, 1).
+        class_names: what messages and the words of the promise call the classes; by number if there are none.
     """
 
     name: ClassVar[str]
     """Name in artifacts, configs and commands."""
     risk: Risk
     alpha: float
+    class_names: Sequence[str] = ()
 
     @property
     @abstractmethod
@@ -52,7 +55,8 @@ class Guarantee(ABC):
 
         Raises:
             TypeError: if the statistic is of another risk.
-            ValueError: if it holds no image, or too few of a class.
+            ValueError: if it holds no image, or too few of every class. One class with too few among others gets no
+                promise, and the words say so.
         """
 
 
@@ -65,21 +69,7 @@ class MeanGuarantee(Guarantee):
 
     def calibrate(self, statistic: Statistic) -> CalibrationResult:
         """The most useful cutoffs within the budget; see :meth:`Guarantee.calibrate`."""
-        if statistic.measures != self.risk.key:
-            raise TypeError(
-                f"statistic must be one of the risk {self.risk.key!r}, got {type(statistic).__name__}, which is of "
-                f"{statistic.measures!r}; use guarantee.statistic()."
-            )
-        if not statistic.n:
-            raise ValueError("statistic must hold at least one image, got none; call update(scores, labels) first.")
-        for index, (n, n_empty) in enumerate(zip(statistic.n, statistic.n_empty, strict=True)):
-            which = f" of class {index}" if len(statistic.n) > 1 and not self.risk.joint else ""
-            if self.budget(n) < 0:  # not even predicting everything could be promised to meet the level
-                raise ValueError(
-                    f"alpha={float(self.alpha)} needs at least {images_for(self.budget)} calibration "
-                    f"{self.risk.counted}{which}, got {n} ({n_empty} {self.risk.left_out} were left out); enlarge the "
-                    "calibration set or raise alpha."
-                )
+        self._check(statistic)
         solutions = statistic.solve(self.budget)
         remarks = dict.fromkeys(found.remark for found in solutions if found.remark)
         promise = f"{self.promise} on average over new {self.risk.counted}, exchangeable with the n used"
@@ -89,10 +79,45 @@ class MeanGuarantee(Guarantee):
             n=statistic.n,
             n_empty=statistic.n_empty,
             risk=tuple(found.risk for found in solutions),
-            guarantee="; ".join([promise, *remarks]),
+            guarantee="; ".join([promise, *remarks, *self._without_promise(statistic.n)]),
             controls=self.risk.key,
             kind=self.name,
         )
+
+    def _check(self, statistic: Statistic) -> None:
+        if statistic.measures != self.risk.key:
+            raise TypeError(
+                f"statistic must be one of the risk {self.risk.key!r}, got {type(statistic).__name__}, which is of "
+                f"{statistic.measures!r}; use guarantee.statistic()."
+            )
+        if not statistic.n:
+            raise ValueError("statistic must hold at least one image, got none; call update(scores, labels) first.")
+        if self.class_names and len(self.class_names) != len(statistic.n):
+            raise ValueError(
+                f"class_names must name the {len(statistic.n)} classes of the scores, got "
+                f"{', '.join(self.class_names)}; name each once."
+            )
+        most = max(range(len(statistic.n)), key=lambda index: statistic.n[index])
+        if self.budget(statistic.n[most]) < 0:  # not even predicting everything could be promised to meet the level
+            which = f" of {self._called(most)}" if len(statistic.n) > 1 and not self.risk.joint else ""
+            raise ValueError(
+                f"alpha={float(self.alpha)} needs at least {images_for(self.budget)} calibration {self.risk.counted}"
+                f"{which}, got {statistic.n[most]} ({statistic.n_empty[most]} {self.risk.left_out} were left out); "
+                "enlarge the calibration set or raise alpha."
+            )
+
+    def _without_promise(self, n: Sequence[int]) -> list[str]:
+        """What the words say of each class that has too few images."""
+        outcome = "everything" if self.risk.rises else "empty"
+        return [
+            f"no promise about {self._called(index)}, whose set is {outcome}: {count} of the "
+            f"{images_for(self.budget)} {self.risk.counted} that it takes"
+            for index, count in enumerate(n)
+            if self.budget(count) < 0
+        ]
+
+    def _called(self, index: int) -> str:
+        return repr(self.class_names[index]) if self.class_names else f"class {index}"
 
 
 def images_for(budget: Budget) -> int:

@@ -40,6 +40,7 @@ class ExpectedRisk(MeanGuarantee):
     Args:
         risk: what one image loses, in [0, 1].
         alpha: tolerated mean risk, in (0, 1); read as the decimal that it prints as.
+        class_names: what messages and the words of the promise call the classes, such as ``("liver", "tumour")``.
 
     Raises:
         ValueError: if ``alpha`` is outside (0, 1).
@@ -60,6 +61,7 @@ class ExpectedRisk(MeanGuarantee):
     name: ClassVar[str] = "expected_risk"
     risk: Risk = field(default_factory=FalseNegativeRate)
     alpha: float = 0.1
+    class_names: Sequence[str] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         exact_level(self.alpha)
@@ -114,8 +116,9 @@ def calibrate(
 
     Raises:
         TypeError: if the statistic is of another risk, or both or neither of ``alpha`` and ``guarantee`` are given.
-        ValueError: if ``alpha`` is outside (0, 1), if the statistic holds no image, or if a class has too few images
-            for ``alpha``: then not even predicting everything could be promised to meet it.
+        ValueError: if ``alpha`` is outside (0, 1), if the statistic holds no image, or if every class has too few
+            images for ``alpha``: then not even predicting everything could be promised to meet it. One such class
+            among others gets no promise.
 
     Example:
         >>> from monai_coat.calibration import CoverageStatistic

@@ -17,10 +17,13 @@ from torch import Tensor
 
 from monai_coat.functional import float32_below, foreground_scores
 
-__all__ = ["ForegroundStatistic", "Solution", "Statistic", "check_same_kind"]
+__all__ = ["LARGEST", "NO_PROMISE", "ForegroundStatistic", "Solution", "Statistic", "check_same_kind"]
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Minus this, a cutoff takes every score in; this one takes none."""
 
 Budget = Callable[[int], Fraction]
-"""From the number of images to the sum of their risks that is tolerated."""
+"""From the number of images to the sum of their risks that is tolerated; negative if they are too few."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class Solution:
     cutoff: float
     risk: float
     remark: str = ""
+
+
+NO_PROMISE = Solution(-LARGEST, 0.0)
+"""Of a class with too few images: everything, which misses nothing."""
 
 
 class Statistic(ABC):
@@ -92,7 +99,9 @@ class Statistic(ABC):
         """The most useful cutoff of each class, that is the smallest set, whose summed risk is within the budget.
 
         Args:
-            budget: sum of risks that is tolerated; not negative for the n of any class.
+            budget: sum of risks that is tolerated. Where it is negative for the n of a class, the class has too few
+                images for any promise: it gets the cutoff whose risk is 0 whatever the image, everything of what is
+                missed and nothing of what is wrong.
 
         Raises:
             ValueError: if no cutoff that the statistic knows is within the budget.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from monai_coat.calibration.statistics.base import Budget, ForegroundStatistic, Solution, check_same_kind
+from monai_coat.calibration.statistics.base import NO_PROMISE, Budget, ForegroundStatistic, Solution, check_same_kind
 from monai_coat.calibration.statistics.bracket import Brackets
 from monai_coat.functional import exact_level
 
@@ -131,6 +131,8 @@ class BinnedStatistic(ForegroundStatistic):
         return tuple(self._solution(index, budget(n)) for index, n in enumerate(self.n))
 
     def _solution(self, index: int, budget: Fraction) -> Solution:
+        if budget < 0:
+            return NO_PROMISE
         step = self._step(index, budget)
         width = (self.high - self.low) / self.bins
         remark = f"the cutoff is on a grid of steps of {width:.3g} and not above the exact one"
@@ -156,10 +158,13 @@ class BinnedStatistic(ForegroundStatistic):
             ValueError: if there are too few images for ``alpha``, or the lowest cutoff of the grid misses too much.
         """
         level, bounds = exact_level(alpha), []
-        for index, n in enumerate(self.n):
-            budget = level * (n + 1) - 1
-            if budget < 0:
-                raise ValueError(f"alpha={float(alpha)} needs more images of class {index}, got {n}; add images.")
+        budgets = [level * (n + 1) - 1 for n in self.n]
+        if max(budgets) < 0:
+            raise ValueError(f"alpha={float(alpha)} needs more images of a class, got {max(self.n)}; add images.")
+        for index, budget in enumerate(budgets):
+            if budget < 0:  # no promise, whatever its scores are
+                bounds.append((math.inf, math.inf))
+                continue
             # Rounding up has added less than the slack: what is over the budget without it is so for sure.
             above = np.flatnonzero(self.rates[index] - self._slack[index] > math.floor(budget * self.unit))
             high = float(self.edges[above[0]]) if above.size else math.inf

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from monai_coat.calibration.statistics.base import Budget, ForegroundStatistic, Solution, check_same_kind
+from monai_coat.calibration.statistics.base import NO_PROMISE, Budget, ForegroundStatistic, Solution, check_same_kind
 from monai_coat.calibration.statistics.exact import solution_of
 from monai_coat.calibration.statistics.pool import PartOfPool, within_budget
 from monai_coat.functional import exact_level
@@ -127,6 +127,8 @@ class BracketStatistic(ForegroundStatistic):
         return tuple(self._solution(index, budget(n)) for index, n in enumerate(self.n))
 
     def _solution(self, index: int, budget: Fraction) -> Solution:
+        if budget < 0:
+            return NO_PROMISE
         part, (low, high) = self.part(index), self.brackets.bounds[index]
         kept = np.bincount(part.owner, minlength=part.sizes.size)
         at_low = within_budget(part.missed, part.sizes, budget)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_coat.calibration.statistics.base import Budget, ForegroundStatistic, Solution, check_same_kind
+from monai_coat.calibration.statistics.base import NO_PROMISE, Budget, ForegroundStatistic, Solution, check_same_kind
 from monai_coat.calibration.statistics.pool import Crossing, ScorePool
 
 __all__ = ["CoverageStatistic", "solution_of"]
@@ -72,7 +72,11 @@ class CoverageStatistic(ForegroundStatistic):
 
     def solve(self, budget: Budget) -> tuple[Solution, ...]:
         """The largest cutoff of each class whose sum of false negative rates is within the budget, exactly."""
-        return tuple(solution_of(pool.crossing(budget(len(pool))), pool.sizes) for pool in self._pools)
+        budgets = [budget(len(pool)) for pool in self._pools]
+        return tuple(
+            solution_of(pool.crossing(tolerated), pool.sizes) if tolerated >= 0 else NO_PROMISE
+            for pool, tolerated in zip(self._pools, budgets, strict=True)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors, for checkpoints and for other processes; see :meth:`load_state_dict`."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from monai_coat.calibration.statistics.base import Budget, Solution, Statistic, check_same_kind
+from monai_coat.calibration.statistics.base import LARGEST, Budget, Solution, Statistic, check_same_kind
 from monai_coat.calibration.statistics.exact import CoverageStatistic
 from monai_coat.functional import float32_below, highest_background
 
@@ -82,4 +82,6 @@ class FalsePositiveStatistic(Statistic):
 
 def _just_above(score: float) -> float:
     """The smallest float32 above: a negative score is "missed" if it is below c, so the score itself is included."""
+    if score == LARGEST:  # of a class without a promise
+        return score
     return float(np.nextafter(np.float32(score), np.float32(np.inf)))

@@ -72,15 +72,24 @@ def test_no_image_and_too_few_are_refused(risk):
 
 
 def test_a_class_is_named_unless_all_share_their_images():
-    scores, labels = torch.rand(9, 2, 4), torch.ones(9, 2, 4)
-    labels[0, 1] = 0
+    scores, labels = torch.rand(8, 2, 4), torch.ones(8, 2, 4)
+    labels[0, 0] = 0
     alone, joint = CoverageStatistic(), WorstClassFalseNegativeRate().statistic()
-    alone.update(scores, labels)
-    with pytest.raises(ValueError, match=r"with foreground of class 1, got 8 \(1 without"):
+    for statistic in (alone, joint):
+        statistic.update(scores, labels)
+    with pytest.raises(ValueError, match=r"with foreground of class 1, got 8 \(0 without"):
         calibrate(alone, 0.1)
-    joint.update(scores[:8], labels[:8])
+    with pytest.raises(ValueError, match=r"with foreground of 'tumour', got 8 \(0 without"):
+        ExpectedRisk(alpha=0.1, class_names=("liver", "tumour")).calibrate(alone)
     with pytest.raises(ValueError, match=r"with foreground, got 8 \(0 without"):
         calibrate(joint, guarantee=ExpectedRisk(WorstClassFalseNegativeRate(), 0.1))
+
+
+def test_names_must_be_those_of_the_classes():
+    statistic = CoverageStatistic()
+    statistic.update(torch.rand(30, 2, 9), torch.ones(30, 2, 9))
+    with pytest.raises(ValueError, match="class_names must name the 2 classes of the scores, got a, b, c; name each"):
+        ExpectedRisk(alpha=0.1, class_names=("a", "b", "c")).calibrate(statistic)
 
 
 @given(st.integers(1, 10**6), st.integers(1, 1000))

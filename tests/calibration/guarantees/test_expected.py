@@ -141,12 +141,12 @@ def test_too_few_images_are_refused_with_the_number_needed(alpha, needed):
         calibrate_maps(*few, alpha)
 
 
-def test_the_class_with_too_few_images_is_named():
+def test_the_class_with_most_images_is_named_where_all_have_too_few():
     absent = torch.tensor([1, 1, 0])[:, None, None].expand(3, 4, 1)
-    scores, labels = [torch.rand(3, 4, 1)] * 9, [torch.ones(3, 4, 1)] * 8 + [absent]
+    scores, labels = [torch.rand(3, 4, 1)] * 8, [absent.flip(0).contiguous()] * 7 + [torch.ones(3, 4, 1)]
     with pytest.raises(
         ValueError,
-        match=r"needs at least 9 .* with foreground of class 2, got 8 \(1 without foreground were left out\)",
+        match=r"needs at least 9 .* with foreground of class 1, got 8 \(0 without foreground were left out\)",
     ):
         calibrate_maps(scores, labels, 0.1)
 
