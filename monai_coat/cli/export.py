@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,5 @@ def run_command(options: argparse.Namespace) -> list[Path]:
     """Run the command; returns the files that were written."""
     from monai_coat.bundles import add_models, export_bundle
 
-    written = export_bundle(options.source, options.target)
-    if options.models:
-        written += add_models(options.target, options.models, options.method, options.overrides)
-    return written
+    models = {"models": options.models, "method": options.method, "overrides": options.overrides}
+    return export_bundle(options.source, options.target, partial(add_models, **models) if options.models else None)
