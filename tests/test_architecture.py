@@ -183,6 +183,13 @@ def test_files_are_written_in_one_way(m: Module) -> Iterator[Fault]:
             yield node.lineno, f"calls {called} in a way of its own; use monai_coat.files.replacing, or its folder."
 
 
+@in_every([m for m in PACKAGE if m.name != "monai_coat.files.json" and m.room != "apps"])
+def test_json_is_read_in_one_way(m: Module) -> Iterator[Fault]:
+    for node in m.all(ast.Call):
+        if ast.unparse(node.func) in {"json.load", "json.loads"}:
+            yield node.lineno, "takes NaN, and the last of equal names; use monai_coat.files.read_json."
+
+
 RENAMES = re.compile(r"os\.(replace|rename)|(tempfile\.)?mkstemp")
 SAVES = re.compile(r".*\.(write_text|write_bytes|savefig|print_png|tofile|savez|savez_compressed)|json\.dump")
 SAVES_OF_OTHERS = re.compile(r"(np|torch|nibabel|onnx|Image|pil_image|image)\b.*\.save|shutil\.copy\w*")

@@ -79,7 +79,7 @@ def _check_entries(result: CalibrationResult) -> None:
         raise ValueError(f"cutoff must hold finite float32 numbers, got {result.cutoff}")
     if not all(_is_count(n) and n > 0 for n in result.n) or not all(_is_count(n) for n in result.n_empty):
         raise ValueError(f"n must hold positive whole numbers and n_empty no negative ones, got {lists[1:3]}")
-    if not all(isinstance(r, float | int) and 0 <= r <= 1 for r in result.risk):
+    if not all(isinstance(r, float | int) and not isinstance(r, bool) and 0 <= r <= 1 for r in result.risk):
         raise ValueError(f"risk must be in [0, 1], got {result.risk}")
     for name in ("guarantee", "method", "controls", "kind"):
         if not isinstance(getattr(result, name), str):

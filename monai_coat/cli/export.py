@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from monai_coat.files.json import parse_json
 
 __all__ = ["add_to", "run_command"]
 
@@ -21,7 +22,7 @@ def add_to(commands: Any) -> None:
     command.add_argument("--models", type=Path, help="folder of calibrated models to put in, for MONAI Label's own app")
     command.add_argument("--method", default="coat", help="which of the models")
     command.add_argument(
-        "--overrides", type=json.loads, default={}, help="JSON of settings that the models were calibrated with"
+        "--overrides", type=parse_json, default={}, help="JSON of settings that the models were calibrated with"
     )
     command.set_defaults(run=run_command)
 

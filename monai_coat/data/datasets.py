@@ -56,7 +56,8 @@ def load_datalist(
 
     Raises:
         FileNotFoundError: if ``root``, its ``datasets.json`` or a listed file does not exist.
-        ValueError: if ``domain``, a source or ``model`` is unknown, or nothing is left.
+        ValueError: if ``datasets.json`` describes no samples, ``domain``, a source or ``model`` is unknown, or nothing
+            is left.
 
     Example:
         >>> from monai_coat.data import write_synthetic_dataset
@@ -69,7 +70,8 @@ def load_datalist(
     if not folder.is_dir():
         raise FileNotFoundError(f"root must be a folder, got {folder}, which does not exist; correct the path.")
     path = folder / "datasets.json"
-    records = read_json(path, "root/datasets.json", "root must be the folder of the data collection").get("samples", [])
+    content = read_json(path, "root/datasets.json", "root must be the folder of the data collection")
+    records = _records(content, path)
     _check_known("domain", [domain], {record["domain"] for record in records})
     records = [record for record in records if record["domain"] == domain]
     if sources is not None:
@@ -122,6 +124,23 @@ def folder_datalist(
     _check_counterparts("labels", image_files, label_files, Path(labels))
     _check_counterparts("images", label_files, image_files, Path(images))
     return [{**sample, "label": str(label_files[sample["id"]])} for sample in samples]
+
+
+def _records(content: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
+    """The samples of a description, each with its entries."""
+    records = content.get("samples", [])
+    for number, record in enumerate(records if isinstance(records, list) else [None]):
+        known = record if isinstance(record, dict) else {}
+        texts = [known.get(name) for name in ("domain", "source", "id", "image", "group")]
+        texts.append(known.get("mask", known.get("label")))
+        predictions = known.get("predictions", {})
+        named = isinstance(predictions, dict) and all(isinstance(place, str) for place in predictions.values())
+        if not (named and all(isinstance(text, str) for text in texts) and isinstance(known.get("empty"), bool)):
+            raise ValueError(
+                "samples must be a list of objects with the texts domain, source, id, image, mask or label, and group, "
+                f"and empty, true or false, got something else as sample {number} of {path}; copy the collection again."
+            )
+    return list(records)
 
 
 def _sample(folder: Path, record: Mapping[str, Any], model: str | None) -> dict[str, Any]:
