@@ -87,7 +87,7 @@ def _check_entries(result: CalibrationResult) -> None:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _check_words(result: CalibrationResult) -> None:
