@@ -4,15 +4,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_coat.files import read_json
-from monai_coat.files.names import SUFFIXES, stem_of, suffix_of
+from monai_coat.files.names import SUFFIXES, kind_of, stem_of, suffix_of
 
 __all__ = ["data_directory", "files_by_stem", "folder_datalist", "load_datalist"]
+
+logger = logging.getLogger(__name__)
 
 VARIABLE = "COAT_DATA_DIR"
 
@@ -92,7 +95,7 @@ def folder_datalist(
     """List the images of a plain folder, with the masks of the same names.
 
     ``images/a.jpg`` goes with ``labels/a.png``: names are compared without their endings. Files that are no
-    images by their ending, and hidden files, are passed over.
+    images by their ending, and hidden files, are passed over; the log says how many.
 
     Args:
         images: folder of PNG, JPEG, BMP, TIFF or NIfTI images.
@@ -182,13 +185,11 @@ def files_by_stem(folder: str | os.PathLike[str], name: str) -> dict[str, Path]:
     if not path.is_dir():
         raise FileNotFoundError(f"{name} must be a folder, got {path}, which does not exist; correct the path.")
     files: dict[str, Path] = {}
-    for file in sorted(path.iterdir()):
-        if not suffix_of(file) or file.name.startswith("."):
-            continue
+    entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    for file in filter(suffix_of, entries):
         if not file.is_file():
             raise FileNotFoundError(
-                f"{name} must hold files, got {file}, which is {'a link to nothing' if file.is_symlink() else 'none'}; "
-                "get what it stands for, or remove it."
+                f"{name} must hold files, got {file}, which {kind_of(file)}; get what it stands for, or remove it."
             )
         stem = stem_of(file)
         if stem in files:
@@ -202,6 +203,8 @@ def files_by_stem(folder: str | os.PathLike[str], name: str) -> dict[str, Path]:
             f"{name} must be a folder of images, got {path}, which contains no image files (looked for "
             f"{', '.join(SUFFIXES)}); correct the path or convert the files."
         )
+    if len(files) < len(entries):
+        logger.info("%s: %d entries without the ending of an image passed over", name, len(entries) - len(files))
     return dict(sorted(files.items()))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_coat.files.atomic import replacing
+from monai_coat.files.names import kind_of
 
 __all__ = ["LARGEST", "parse_json", "read_json", "write_json"]
 
@@ -42,7 +43,7 @@ def read_json(path: str | os.PathLike[str], what: str, remedy: str) -> dict[str,
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{what} must be a file, got {path}, which {_kind_of(path)}; {remedy}.")
+        raise FileNotFoundError(f"{what} must be a file, got {path}, which {kind_of(path)}; {remedy}.")
     size = path.stat().st_size
     if size > LARGEST:
         raise ValueError(f"{what} must be a JSON file of at most {LARGEST} bytes, got {size} in {path}; {remedy}.")
@@ -93,11 +94,3 @@ def _finite(text: str) -> float:
 def _whole(text: str) -> int:
     _finite(text)  # what no float holds is no number of anything
     return int(text)
-
-
-def _kind_of(path: Path) -> str:
-    if path.is_dir():
-        return "is a folder"
-    if path.exists():
-        return "is a device or a pipe"
-    return "is a link to nothing" if path.is_symlink() else "does not exist"
