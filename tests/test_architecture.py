@@ -172,11 +172,39 @@ def test_every_module_has_its_mirror_test(m: Module) -> Iterator[Fault]:
         yield 1, f"has no {folder.relative_to(ROOT)}/test_{m.path.stem.removeprefix('_')}.py; write it, or 'Tested by'."
 
 
-@in_every([m for m in PACKAGE if m.name != "monai_coat.files.atomic"])
+@in_every([m for m in PACKAGE if m.name not in {"monai_coat.files.atomic", "monai_coat.files.temporaries"}])
 def test_files_are_written_in_one_way(m: Module) -> Iterator[Fault]:
+    blocks = [block for block in m.all(ast.With) if any(_replaces(item) for item in block.items)]
+    inside = {node for block in blocks for node in ast.walk(block)}
     for node in m.all(ast.Call):
-        if ast.unparse(node.func) in {"os.replace", "os.rename", "tempfile.mkstemp", "mkstemp"}:
-            yield node.lineno, "writes a file in a way of its own; use monai_coat.files.replacing."
+        called = ast.unparse(node.func)
+        # Results for one request go to a temporary folder, and retraining writes into a folder that nobody reads yet.
+        if RENAMES.fullmatch(called) or (_writes(node, called) and node not in inside and m.room != "apps"):
+            yield node.lineno, f"calls {called} in a way of its own; use monai_coat.files.replacing, or its folder."
+
+
+@in_every([m for m in PACKAGE if m.name != "monai_coat.files.json" and m.room != "apps"])
+def test_json_is_read_in_one_way(m: Module) -> Iterator[Fault]:
+    for node in m.all(ast.Call):
+        if ast.unparse(node.func) in {"json.load", "json.loads"}:
+            yield node.lineno, "takes NaN, and the last of equal names; use monai_coat.files.read_json."
+
+
+RENAMES = re.compile(r"os\.(replace|rename)|(tempfile\.)?mkstemp")
+SAVES = re.compile(r".*\.(write_text|write_bytes|savefig|print_png|tofile|savez|savez_compressed)|json\.dump")
+SAVES_OF_OTHERS = re.compile(r"(np|torch|nibabel|onnx|Image|pil_image|image)\b.*\.save|shutil\.copy\w*")
+
+
+def _replaces(item: ast.withitem) -> bool:
+    return isinstance(item.context_expr, ast.Call) and ast.unparse(item.context_expr.func).startswith("replacing")
+
+
+def _writes(call: ast.Call, called: str) -> bool:
+    """Whether a call writes a file, or opens one to be written to."""
+    if not re.fullmatch(r"open|.*\.open", called):
+        return bool(SAVES.fullmatch(called) or SAVES_OF_OTHERS.fullmatch(called))
+    values = [arg.value for arg in [*call.args, *(k.value for k in call.keywords)] if isinstance(arg, ast.Constant)]
+    return any(isinstance(value, str) and re.fullmatch("[rbt]*[wax+][wbt+]*", value) for value in values)
 
 
 def test_the_guarantee_runs_without_the_host() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser
 from monai_coat.bundles.config_file import write_config
 from monai_coat.bundles.steps import STEPS, config_of_step, read_metadata, step_configs
 from monai_coat.calibration import check_calibration_fits, load_calibration
-from monai_coat.files import replacing
+from monai_coat.files import replacing, replacing_folder
 from monai_coat.inferers import load_calibrated
 from monai_coat.transforms import CertaintyLabels
 
@@ -44,25 +44,31 @@ def write_configs(bundle: Path, folder: Path | None = None) -> list[Path]:
     written = [write_config(configs / f"{step}.json", content) for step, content in contents.items()]
     for file in sorted((bundle / base / "configs").iterdir()) if base else []:
         if file.is_file() and _is_shared(file):
-            with replacing(configs / file.name) as temporary:
-                shutil.copyfile(file, temporary)
-            written.append(configs / file.name)
+            written.append(_copied(file, configs / file.name))
     return written
+
+
+def _copied(file: Path, place: Path) -> Path:
+    """Copy a file whole or not at all."""
+    with replacing(place) as temporary:
+        shutil.copyfile(file, temporary)
+    return place
 
 
 def _is_shared(file: Path) -> bool:
     return file.name == "logging.conf" or file.name.startswith("multi_gpu")
 
 
-def export_bundle(source: Path, target: Path) -> list[Path]:
-    """Copy a bundle without its overlays, so that it stands alone, as MONAI Label reads it.
+def export_bundle(source: Path, target: Path, add: Callable[[Path], list[Path]] | None = None) -> list[Path]:
+    """Copy a bundle without its overlays, so that it stands alone, as MONAI Label reads it: whole or not at all.
 
     Args:
         source: bundle with overlays in ``configs/overlays``, or with a base that has them.
         target: folder to make; it must not exist.
+        add: puts more into the copy before it is in its place, such as :func:`add_models`; returns what it wrote.
 
     Returns:
-        The config of each step.
+        The config of each step, and what was added.
 
     Raises:
         FileNotFoundError: if an overlay is missing.
@@ -70,13 +76,14 @@ def export_bundle(source: Path, target: Path) -> list[Path]:
     """
     for step in STEPS:
         step_configs(source, step)
-    if target.exists():
-        raise FileExistsError(f"target must not exist, got {target}; remove it or name another.")
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("output", "overlays", "*.ckpt", "__pycache__"))
-    write_configs(source, target / "configs")
     metadata = {key: value for key, value in read_metadata(source).items() if key != "base"}
-    write_config(target / "configs" / "metadata.json", metadata)
-    return [target / "configs" / f"{step}.json" for step in STEPS]
+    left_out = shutil.ignore_patterns("output", "overlays", "*.ckpt", "__pycache__")
+    with replacing_folder(target) as made:
+        shutil.copytree(source, made, ignore=left_out, dirs_exist_ok=True)
+        write_configs(source, made / "configs")
+        write_config(made / "configs" / "metadata.json", metadata)
+        written = [made / "configs" / f"{step}.json" for step in STEPS] + (add(made) if add else [])
+    return [target / file.relative_to(made) for file in written]
 
 
 def add_models(bundle: Path, models: Path, method: str, overrides: Mapping[str, Any] | None = None) -> list[Path]:
@@ -109,9 +116,8 @@ def add_models(bundle: Path, models: Path, method: str, overrides: Mapping[str, 
     outputs = metadata["network_data_format"]["outputs"]["pred"]
     outputs["channel_def"] = _label_names(outputs["channel_def"])
     config = _checked_config(path, models, {**(overrides or {}), "method": method})
-    (bundle / "models").mkdir(exist_ok=True)
-    written = [Path(shutil.copy(models / name, bundle / "models")) for name in names[1:]]
-    written.append(Path(shutil.copy(models / names[0], bundle / "models" / "model.pt")))
+    places = [bundle / "models" / name for name in (*names[1:], "model.pt")]
+    written = [_copied(models / name, place) for name, place in zip((*names[1:], names[0]), places, strict=True)]
     served = _serving(config, names[1:], flat=len(outputs["spatial_shape"]) == 2)
     return [*written, write_config(path, config | served), write_config(described, metadata)]
 

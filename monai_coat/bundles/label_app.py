@@ -10,11 +10,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from monai_coat.files import replacing_folder
+
 __all__ = ["write_label_app"]
 
 
 def write_label_app(folder: Path) -> Path:
     """Make an app folder for MONAI Label, which keeps its logs in it; the app itself stays in this package.
+
+    The folder is made whole or not at all.
 
     Args:
         folder: folder to make; it must not exist.
@@ -25,8 +29,6 @@ def write_label_app(folder: Path) -> Path:
     Raises:
         FileExistsError: if ``folder`` exists.
     """
-    if folder.exists():
-        raise FileExistsError(f"folder must not exist, got {folder}; remove it or name another.")
-    folder.mkdir(parents=True)
-    shutil.copy(Path(__file__).parents[1] / "apps" / "label" / "main.py", folder / "main.py")
+    with replacing_folder(folder) as temporary:
+        shutil.copy(Path(__file__).parents[1] / "apps" / "label" / "main.py", temporary / "main.py")
     return folder / "main.py"

@@ -7,11 +7,12 @@ Tested by tests/bundles/test_configs.py.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
+
+from monai_coat.files import read_json
 
 __all__ = ["STEPS", "config_of_step", "read_metadata", "step_configs"]
 
@@ -70,4 +71,4 @@ def config_of_step(bundle: Path, step: str) -> dict[str, Any]:
 def read_metadata(bundle: Path) -> dict[str, Any]:
     """The bundle's metadata, or nothing if it has none."""
     path = bundle / "configs" / "metadata.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return read_json(path, "metadata", "correct the file") if path.exists() else {}

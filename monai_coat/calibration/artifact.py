@@ -53,6 +53,8 @@ def save_calibration(result: CalibrationResult, path: str | os.PathLike[str]) ->
 def load_calibration(path: str | os.PathLike[str]) -> CalibrationResult:
     """Read a calibration that :func:`save_calibration` wrote.
 
+    Entries that this release does not know are passed over, as long as the checksum is right.
+
     Args:
         path: file to read.
 
@@ -73,9 +75,10 @@ def load_calibration(path: str | os.PathLike[str]) -> CalibrationResult:
         )
     try:
         result = _result(content)
-    except (KeyError, TypeError, ValueError) as error:
+        is_whole = content.pop("checksum", None) == _checksum(content)
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}); calibrate again.") from None
-    if content.pop("checksum", None) != _checksum(content):
+    if not is_whole:
         raise ValueError(f"{path} was changed after it was written (its checksum is another); calibrate again.")
     return result
 

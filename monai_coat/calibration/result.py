@@ -90,7 +90,7 @@ def _check_entries(result: CalibrationResult) -> None:
         _is_count(n) for n in result.n_empty
     ):
         raise ValueError(f"n must hold positive whole numbers and n_empty no negative ones, got {lists[1:3]}")
-    if not all(isinstance(r, float | int) and 0 <= r <= 1 for r in result.risk):
+    if not all(isinstance(r, float | int) and not isinstance(r, bool) and 0 <= r <= 1 for r in result.risk):
         raise ValueError(f"risk must be in [0, 1], got {result.risk}")
     for name in ("guarantee", "method", "controls", "kind"):
         if not isinstance(getattr(result, name), str):
@@ -106,7 +106,7 @@ def _check_promised(result: CalibrationResult) -> None:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _check_words(result: CalibrationResult) -> None:

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import argparse
-import json
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from monai_coat.files.json import parse_json
 
 __all__ = ["add_to", "run_command"]
 
@@ -20,7 +22,7 @@ def add_to(commands: Any) -> None:
     command.add_argument("--models", type=Path, help="folder of calibrated models to put in, for MONAI Label's own app")
     command.add_argument("--method", default="coat", help="which of the models")
     command.add_argument(
-        "--overrides", type=json.loads, default={}, help="JSON of settings that the models were calibrated with"
+        "--overrides", type=parse_json, default={}, help="JSON of settings that the models were calibrated with"
     )
     command.set_defaults(run=run_command)
 
@@ -29,7 +31,5 @@ def run_command(options: argparse.Namespace) -> list[Path]:
     """Run the command; returns the files that were written."""
     from monai_coat.bundles import add_models, export_bundle
 
-    written = export_bundle(options.source, options.target)
-    if options.models:
-        written += add_models(options.target, options.models, options.method, options.overrides)
-    return written
+    models = {"models": options.models, "method": options.method, "overrides": options.overrides}
+    return export_bundle(options.source, options.target, partial(add_models, **models) if options.models else None)

@@ -21,6 +21,7 @@ def add_to(commands: Any) -> None:
     command = commands.add_parser("merge", help="calibrate together what several sites have collected")
     command.add_argument("files", type=Path, nargs="+", help="statistic files of different images")
     command.add_argument("--alpha", type=float, default=0.1, help="tolerated mean of the risk (default 0.1)")
+    command.add_argument("--largest", type=int, default=512, help="MiB that a file may unpack to (default 512)")
     command.add_argument("--output", type=Path, default=Path("calibration.json"), help="file to write")
     command.set_defaults(run=run_command)
 
@@ -29,7 +30,7 @@ def run_command(options: argparse.Namespace) -> list[Path]:
     """Run the command; returns the files that were written."""
     from monai_coat.calibration import ExpectedRisk, merge_statistics, risk_named, save_calibration, summary_of
 
-    collected = merge_statistics(options.files)
+    collected = merge_statistics(options.files, largest=options.largest * 2**20)
     guarantee = ExpectedRisk(risk_named(collected.statistic.measures), options.alpha)
     result = guarantee.calibrate(collected.statistic)
     save_calibration(replace(result, method=collected.method, identity=collected.identity), options.output)

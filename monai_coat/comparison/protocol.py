@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from monai_coat.files import read_json
 from monai_coat.functional import exact_level
 from monai_coat.scorers import method_of
 
@@ -128,8 +129,8 @@ def load_protocol(name: str | os.PathLike[str]) -> Protocol:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json")))
         raise FileNotFoundError(f"protocol must be a JSON file or one of {known}, got {name}; correct the name.")
+    content = read_json(path, "protocol", "correct it")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         content |= {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
         protocol = Protocol(**content)
     except (ValueError, TypeError, AttributeError) as error:

@@ -4,15 +4,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_coat.files import read_json
-from monai_coat.files.names import SUFFIXES, stem_of, suffix_of
+from monai_coat.files.names import SUFFIXES, kind_of, stem_of, suffix_of
 
 __all__ = ["data_directory", "files_by_stem", "folder_datalist", "load_datalist"]
+
+logger = logging.getLogger(__name__)
 
 VARIABLE = "COAT_DATA_DIR"
 
@@ -56,7 +59,8 @@ def load_datalist(
 
     Raises:
         FileNotFoundError: if ``root``, its ``datasets.json`` or a listed file does not exist.
-        ValueError: if ``domain``, a source or ``model`` is unknown, or nothing is left.
+        ValueError: if ``datasets.json`` describes no samples, ``domain``, a source or ``model`` is unknown, or nothing
+            is left.
 
     Example:
         >>> from monai_coat.data import write_synthetic_dataset
@@ -69,7 +73,8 @@ def load_datalist(
     if not folder.is_dir():
         raise FileNotFoundError(f"root must be a folder, got {folder}, which does not exist; correct the path.")
     path = folder / "datasets.json"
-    records = read_json(path, "root/datasets.json", "root must be the folder of the data collection").get("samples", [])
+    content = read_json(path, "root/datasets.json", "root must be the folder of the data collection")
+    records = _records(content, path)
     _check_known("domain", [domain], {record["domain"] for record in records})
     records = [record for record in records if record["domain"] == domain]
     if sources is not None:
@@ -90,7 +95,7 @@ def folder_datalist(
     """List the images of a plain folder, with the masks of the same names.
 
     ``images/a.jpg`` goes with ``labels/a.png``: names are compared without their endings. Files that are no
-    images by their ending, and hidden files, are passed over.
+    images by their ending, and hidden files, are passed over; the log says how many.
 
     Args:
         images: folder of PNG, JPEG, BMP, TIFF or NIfTI images.
@@ -122,6 +127,23 @@ def folder_datalist(
     _check_counterparts("labels", image_files, label_files, Path(labels))
     _check_counterparts("images", label_files, image_files, Path(images))
     return [{**sample, "label": str(label_files[sample["id"]])} for sample in samples]
+
+
+def _records(content: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
+    """The samples of a description, each with its entries."""
+    records = content.get("samples", [])
+    for number, record in enumerate(records if isinstance(records, list) else [None]):
+        known = record if isinstance(record, dict) else {}
+        texts = [known.get(name) for name in ("domain", "source", "id", "image", "group")]
+        texts.append(known.get("mask", known.get("label")))
+        predictions = known.get("predictions", {})
+        named = isinstance(predictions, dict) and all(isinstance(place, str) for place in predictions.values())
+        if not (named and all(isinstance(text, str) for text in texts) and isinstance(known.get("empty"), bool)):
+            raise ValueError(
+                "samples must be a list of objects with the texts domain, source, id, image, mask or label, and group, "
+                f"and empty, true or false, got something else as sample {number} of {path}; copy the collection again."
+            )
+    return list(records)
 
 
 def _sample(folder: Path, record: Mapping[str, Any], model: str | None) -> dict[str, Any]:
@@ -163,13 +185,11 @@ def files_by_stem(folder: str | os.PathLike[str], name: str) -> dict[str, Path]:
     if not path.is_dir():
         raise FileNotFoundError(f"{name} must be a folder, got {path}, which does not exist; correct the path.")
     files: dict[str, Path] = {}
-    for file in sorted(path.iterdir()):
-        if not suffix_of(file) or file.name.startswith("."):
-            continue
+    entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    for file in filter(suffix_of, entries):
         if not file.is_file():
             raise FileNotFoundError(
-                f"{name} must hold files, got {file}, which is {'a link to nothing' if file.is_symlink() else 'none'}; "
-                "get what it stands for, or remove it."
+                f"{name} must hold files, got {file}, which {kind_of(file)}; get what it stands for, or remove it."
             )
         stem = stem_of(file)
         if stem in files:
@@ -183,6 +203,8 @@ def files_by_stem(folder: str | os.PathLike[str], name: str) -> dict[str, Path]:
             f"{name} must be a folder of images, got {path}, which contains no image files (looked for "
             f"{', '.join(SUFFIXES)}); correct the path or convert the files."
         )
+    if len(files) < len(entries):
+        logger.info("%s: %d entries without the ending of an image passed over", name, len(entries) - len(files))
     return dict(sorted(files.items()))
 
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from functools import cache
 from typing import Any
 
@@ -15,13 +14,16 @@ from monai.transforms import LoadImage
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
+from monai_coat.files.names import kind_of, suffix_of
+
 pil_image, _ = optional_import("PIL.Image")
 pil_ops, _ = optional_import("PIL.ImageOps")
 
 __all__ = ["flat_tensor", "grey_values", "in_eight_bits", "is_lossy", "open_upright", "size_of_flat"]
 
-UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, TypeError, struct.error)
-"""What Pillow raises for damaged files."""
+FORMATS: dict[str, tuple[str, ...]] = {".png": ("PNG",), ".bmp": ("BMP",), ".tif": ("TIFF",), ".tiff": ("TIFF",)}
+FORMATS |= dict.fromkeys((".jpg", ".jpeg"), ("JPEG", "MPO"))
+"""Formats by ending: no other reader looks at a file, however its content may call itself."""
 
 COLOUR_NOISE = 48
 """How far the three colours of a grey image may be apart after a lossy compression, of 255."""
@@ -40,12 +42,12 @@ def open_upright(path: str | os.PathLike[str]) -> Any:
         ValueError: if the file cannot be read, or has several pages.
     """
     try:
-        with pil_image.open(path) as image:
+        with _open(path) as image:
             pages = getattr(image, "n_frames", 1)
             upright = pil_ops.exif_transpose(image)
             upright.format, upright.info = image.format, image.info
-    except (*UNREADABLE, pil_image.DecompressionBombError) as error:
-        raise ValueError(f"image must be a readable file, got {path} ({error}); replace the file.") from None
+    except Exception as error:  # Pillow raises a dozen kinds about damaged files
+        raise _unreadable(path, error) from None
     if pages > 1 and upright.format != "MPO":  # whose further pages are previews
         raise ValueError(f"image must have one page, got {pages} in {path}; save each page in a file of its own.")
     return upright
@@ -55,11 +57,30 @@ def size_of_flat(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of a flat image when it is upright, from its header.
 
     Raises:
-        OSError: and others of Pillow, if the header cannot be read.
+        ValueError: if the header cannot be read.
     """
-    with pil_image.open(path) as image:
-        turned = image.getexif().get(0x0112) in TURNED
-        return (image.height, image.width) if turned else (image.width, image.height)
+    try:
+        with _open(path) as image:
+            turned = image.getexif().get(0x0112) in TURNED
+            return (image.height, image.width) if turned else (image.width, image.height)
+    except Exception as error:
+        raise _unreadable(path, error) from None
+
+
+def _open(path: str | os.PathLike[str]) -> Any:
+    """Open a file by the reader of its ending; what is no file is not waited for."""
+    if not os.path.isfile(path):
+        raise ValueError(f"it {kind_of(path)}")
+    formats = FORMATS.get(suffix_of(path))
+    if formats is None:
+        raise ValueError(f"its ending is none of {', '.join(FORMATS)}")
+    return pil_image.open(path, formats=formats)
+
+
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> ValueError:
+    kinds = " or ".join(FORMATS.get(suffix_of(path), ("image",)))
+    said = str(error) or type(error).__name__
+    return ValueError(f"image must be a readable file, got {path} ({said}; read as {kinds}); replace the file.")
 
 
 def flat_tensor(image: Any, path: str | os.PathLike[str]) -> MetaTensor:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -71,6 +72,8 @@ def read_mask(path: Path_, threshold: float | None = None) -> MetaTensor:
         >>> mask.shape, mask.dtype
         (torch.Size([1, 16, 16]), torch.bool)
     """
+    if threshold is not None and not math.isfinite(threshold):
+        raise ValueError(f"threshold must be a finite number, got {threshold}; foreground is from it on.")
     if is_volume(path):
         values, lossy = _labels_of_volume(path), False
     else:
@@ -79,6 +82,7 @@ def read_mask(path: Path_, threshold: float | None = None) -> MetaTensor:
             return _mask_of_palette(image, path)
         values, lossy = flat_tensor(pil_image.fromarray(grey_values(image, path)), path), is_lossy(image)
     if threshold is not None:
+        check_finite_values(values, path, "mask", "write 0 where nothing is marked")
         return _mask(values, values >= threshold)
     return _mask_of_lossy(values, path) if lossy else _mask_of_two(values, path)
 

@@ -247,6 +247,12 @@ def _check_content(content: dict[str, Any], path: Path) -> None:
     parts = content.get("parts")
     if not (isinstance(parts, dict) and set(parts) == set(PARTS) and {"seed", "by"} <= content.keys()):
         raise ValueError(f"path must name a whole partition, got {path}, where entries are missing; {REMEDY}.")
+    seed, ids = content["seed"], list(parts.values())
+    is_list = all(isinstance(part, list) and all(isinstance(key, str) for key in part) for part in ids)
+    if not is_list or any(len(set(part)) < len(part) for part in ids):
+        raise ValueError(f"parts must be lists of different ids, got something else in {path}; {REMEDY}.")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not isinstance(content["by"], str):
+        raise ValueError(f"seed and by must be a whole number and a text, got something else in {path}; {REMEDY}.")
 
 
 def _mismatch(verb: str, ids: Sequence[str], path: Path) -> str:

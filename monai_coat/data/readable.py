@@ -7,7 +7,6 @@ Tested by tests/data/test_datasets.py.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -52,7 +51,7 @@ def _size(path: str, key: str) -> tuple[int, ...]:
     """Width and height, or the first three axes of a volume."""
     try:
         return volume_grid(path)[1] if is_volume(path) else size_of_flat(path)
-    except (OSError, EOFError, SyntaxError, ValueError, struct.error) as error:
+    except ValueError as error:
         raise ValueError(
             f"{key} must be a readable image, got {path} ({error}); replace the file or leave the sample out."
         ) from None

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from monai.utils.module import optional_import
 
 from monai_coat.data.synthetic import synthetic_images
-from monai_coat.files.json import write_json
+from monai_coat.files import replacing, write_json
 
 __all__ = ["write_synthetic_dataset"]
 
@@ -90,19 +91,21 @@ def _groups(count: int, seed: int) -> list[str]:
 def _write_2d(root: Path, sample: dict[str, Any]) -> dict[str, Any]:
     """Write the PNG files; return their places and size, in the order width, height."""
     image, label = _bytes(sample["image"]).transpose(1, 2, 0), _bytes(sample["label"])[0]
-    places = _places(root, sample["id"], {"image": "images", "mask": "masks"}, ".png")
-    pil_image.fromarray(image).save(root / places["image"])
-    pil_image.fromarray(label).save(root / places["mask"])
+    places = _places(sample["id"], {"image": "images", "mask": "masks"}, ".png")
+    for name, values in ((places["image"], image), (places["mask"], label)):
+        with replacing(root / name) as temporary:
+            pil_image.fromarray(values).save(temporary, format="PNG")
     return {**places, "size": [label.shape[1], label.shape[0]]}
 
 
 def _write_3d(root: Path, sample: dict[str, Any]) -> dict[str, Any]:
     """Write the NIfTI files, of 1 mm voxels; return their places and size."""
-    places = _places(root, sample["id"], {"image": "images", "label": "labels"}, ".nii.gz")
+    places = _places(sample["id"], {"image": "images", "label": "labels"}, ".nii.gz")
     for key, dtype in (("image", np.float32), ("label", np.uint8)):
         array = sample[key][0].numpy().astype(dtype)
         volume = nibabel.Nifti1Image(array, np.eye(4))  # type: ignore[no-untyped-call]
-        nibabel.save(volume, root / places[key])
+        with replacing(root / places[key]) as temporary:
+            temporary.write_bytes(gzip.compress(volume.to_bytes(), compresslevel=1, mtime=0))
     return {**places, "size": list(sample["label"].shape[1:])}
 
 
@@ -113,10 +116,8 @@ def _halved(label: torch.Tensor) -> torch.Tensor:
     return torch.where(places <= middle, label, 2 * label)
 
 
-def _places(root: Path, name: str, folders: dict[str, str], suffix: str) -> dict[str, str]:
-    """Paths relative to ``root``, in folders that exist."""
-    for folder in folders.values():
-        (root / DOMAIN / folder).mkdir(parents=True, exist_ok=True)
+def _places(name: str, folders: dict[str, str], suffix: str) -> dict[str, str]:
+    """Paths relative to the root."""
     return {key: f"{DOMAIN}/{folder}/{name}{suffix}" for key, folder in folders.items()}
 
 

@@ -8,7 +8,6 @@ import gzip
 import math
 import os
 import warnings
-import zlib
 from itertools import product
 from pathlib import Path
 from typing import Any, cast
@@ -19,15 +18,16 @@ import torch
 from monai.data import MetaTensor, NibabelReader
 from monai.data.utils import correct_nifti_header_if_necessary
 from monai.transforms import LoadImage
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["FORM", "check_finite_values", "check_same_grid", "read_volume", "to_grid", "volume_grid"]
+from monai_coat.files.names import kind_of
 
-UNREADABLE = (OSError, EOFError, ValueError, TypeError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
-"""What nibabel raises for damaged files."""
+MOST_VOXELS = 2**29
+"""Voxels of a volume: in double precision they take 4 GiB."""
+
+RATIO = 1040
+"""How many times larger than its file the content of a gzip file can be."""
 
 TOLERANCE = 0.1
 """How far, in voxels, the corners of two volumes may lie apart to be of one grid: what rounding in headers does."""
@@ -63,7 +63,7 @@ def read_volume(path: Path_, dtype: type = np.float32) -> MetaTensor:
         with np.errstate(over="ignore"):  # what becomes infinite is refused by those who read numbers
             # A reader that is given to a call is the only one that MONAI tries.
             values = LoadImage(image_only=True, dtype=dtype, ensure_channel_first=True)(path, reader=NibabelReader())
-    except UNREADABLE as error:
+    except Exception as error:  # nibabel raises a dozen kinds about damaged files
         raise _unreadable(path, error) from None
     volume = cast(MetaTensor, values)
     volume.meta.update(form)
@@ -80,6 +80,8 @@ def _open(path: Path_) -> tuple[Any, dict[str, Any]]:
         ValueError: naming the file, if it cannot be read, is cut short, has values that are no real numbers, or an
             affine that places no voxel.
     """
+    if not os.path.isfile(path):
+        raise _unreadable(path, ValueError(f"it {kind_of(path)}"))
     try:
         volume: Any = nibabel.load(path)
         form = {name: np.array(volume.header[name]) for name in FORM}
@@ -88,10 +90,13 @@ def _open(path: Path_) -> tuple[Any, dict[str, Any]]:
             warnings.simplefilter("ignore")  # MONAI's reader will say it
             volume = correct_nifti_header_if_necessary(volume)
         dtype, shape = volume.get_data_dtype(), volume.shape
-        _check_whole(Path(path), int(volume.dataobj.offset) + math.prod(shape) * dtype.itemsize)
-    except UNREADABLE as error:
+        voxels = math.prod(shape)
+        if voxels > MOST_VOXELS:  # before anything is unpacked
+            raise ValueError(f"it says that it has {voxels} voxels, more than {MOST_VOXELS}")
+        _check_whole(Path(path), int(volume.dataobj.offset) + voxels * dtype.itemsize)
+    except Exception as error:
         raise _unreadable(path, error) from None
-    if dtype.kind not in "iuf" or math.prod(shape) == 0:
+    if dtype.kind not in "iuf" or voxels == 0:
         raise ValueError(f"volume must hold real numbers, got {dtype} of shape {shape} in {path}; convert the file.")
     for given in (affine, np.asarray(volume.affine, dtype=float)):
         _check_affine(given, path)
@@ -108,19 +113,23 @@ def _check_affine(affine: NDArray[np.float64], path: Path_) -> None:
 
 def _check_whole(path: Path, size: int) -> None:
     """Raise if a NIfTI file has fewer bytes than its header says; of a compressed one the last four say how many."""
+    present = path.stat().st_size
     with path.open("rb") as file:
-        compressed = file.read(2) == b"\x1f\x8b"
-    if not compressed:
-        present = path.stat().st_size
-    else:
-        with path.open("rb") as file:
+        if file.read(2) == b"\x1f\x8b":
             file.seek(-4, os.SEEK_END)
-            present = int.from_bytes(file.read(), "little")
-        if present != size % 2**32:  # cut short, or of several pieces: only reading tells
-            with gzip.open(path) as file:
-                present = sum(len(part) for part in iter(lambda: file.read(2**20), b""))
-    if present < size % 2**32:
+            said, most = int.from_bytes(file.read(), "little"), RATIO * present
+            present = size if said == size % 2**32 and size <= most else _unpacked(path, size)
+    if present < size:
         raise EOFError(f"it ends after {present} of {size} bytes")
+
+
+def _unpacked(path: Path, size: int) -> int:
+    """Bytes, up to ``size``, of a compressed file that was cut short or is of several pieces: only reading tells."""
+    present = 0
+    with gzip.open(path) as file:
+        while present < size and (part := file.read(2**20)):
+            present += len(part)
+    return present
 
 
 def _unreadable(path: Path_, error: BaseException) -> ValueError:

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Names of files: what an image is called."""
+"""Names of files: what an image is called, and what there is under a name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import unicodedata
 from pathlib import Path
 
-__all__ = ["SUFFIXES", "is_volume", "stem_of", "suffix_of"]
+__all__ = ["SUFFIXES", "is_volume", "kind_of", "stem_of", "suffix_of"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
 """Endings of image files, in small letters."""
@@ -37,3 +37,19 @@ def stem_of(path: str | os.PathLike[str]) -> str:
     """
     name, suffix = unicodedata.normalize("NFC", Path(path).name), suffix_of(path)
     return name[: -len(suffix)] if suffix else Path(name).stem
+
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """What there is under a name, for messages about those that are no file; nothing is opened.
+
+    Example:
+        >>> kind_of(getfixture("tmp_path")), kind_of("none.txt")
+        ('is a folder', 'does not exist')
+    """
+    if os.path.isdir(path):
+        return "is a folder"
+    if os.path.isfile(path):
+        return "is a file"
+    if os.path.exists(path):
+        return "is a device or a pipe"
+    return "is a link to nothing" if os.path.islink(path) else "does not exist"

@@ -72,8 +72,17 @@ class LossHistory:
 
 
 def load_losses(path: str | os.PathLike[str]) -> list[float]:
-    """Losses per epoch of a file that :class:`LossHistory` wrote; none if there is no such file."""
+    """Losses per epoch of a file that :class:`LossHistory` wrote; none if there is no such file.
+
+    Raises:
+        ValueError: if the file holds something else.
+    """
     if not Path(path).is_file():
         return []
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        return [float(row["loss"]) for row in csv.DictReader(file)]
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            return [float(row["loss"]) for row in csv.DictReader(file)]
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise ValueError(
+            f"path must name a file of losses, got {path}, which is none ({error}); remove it, or name another file."
+        ) from None

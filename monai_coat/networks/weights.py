@@ -31,9 +31,18 @@ def save_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
 
 
 def save_whole(content: Any, path: str | os.PathLike[str]) -> None:
-    """``torch.save`` that leaves the old file, or the new one, and never half a one."""
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    """``torch.save`` that leaves the old file, or the new one, and never half a one.
+
+    Raises:
+        OSError: naming the file, if it cannot be written, as on a full disk.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # torch then says how many bytes are missing, but not why
+                raise error.__context__ from None
+            raise
 
 
 def load_weights(network: Network, path: str | os.PathLike[str]) -> Network:

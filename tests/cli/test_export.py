@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_export_refuses_a_folder_that_exists_or_is_no_bundle(tmp_path: Path, cap
             main(["export-bundle", *arguments])
         assert caught.value.code == 2
     message = capsys.readouterr().err
-    assert "target must not exist" in message
+    assert "folder must not exist" in message
     assert "bundle must hold configs/overlays/" in message
     assert not (tmp_path / "out").exists()
 
@@ -67,6 +68,27 @@ def test_models_that_are_not_there_are_named_before_anything_is_served(tmp_path,
     with pytest.raises(SystemExit):
         main(["export-bundle", str(BUNDLE), str(tmp_path / "out"), "--models", str(tmp_path / "models")])
     assert "models must hold model_coat.pt" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()  # so that the command can be given again
+
+
+@pytest.mark.parametrize("written", [0, 3, 7])
+def test_a_bundle_that_could_not_be_written_can_be_written_again(tmp_path, capsys, monkeypatch, written):
+    real, calls = Path.write_text, []
+
+    def full(path, *args, **kwargs):
+        calls.append(path)
+        if len(calls) > written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(SystemExit):
+            main(["export-bundle", str(BUNDLE), str(tmp_path / "out")])
+    assert "No space left on device" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    main(["export-bundle", str(BUNDLE), str(tmp_path / "out")])
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_more_labels_than_8_bits_hold_are_not_given_to_monai_label_s_own_app(tmp_path: Path):

@@ -65,3 +65,11 @@ def test_the_same_file_twice_is_refused_and_nothing_is_written(tmp_path, capsys)
     assert stopped.value.code == 2
     assert "paths must be of different images, got 12 that are in" in capsys.readouterr().err
     assert not (tmp_path / "calibration.json").exists()
+
+
+def test_a_file_that_would_unpack_to_more_than_allowed_is_refused(tmp_path, capsys):
+    collected(BinnedStatistic(0.0, 1.0), 0, tmp_path / "north.npz")
+    with pytest.raises(SystemExit) as stopped:
+        main(["merge", str(tmp_path / "north.npz"), "--largest", "0", "--output", str(tmp_path / "c.json")])
+    assert stopped.value.code == 2
+    assert "must have at most 0 bytes together" in capsys.readouterr().err

@@ -60,7 +60,7 @@ def test_an_absent_protocol_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="protocol must be a JSON file or one of paper, predictions"):
         load_protocol("papers")
     (tmp_path / "text.json").write_text("not JSON")
-    with pytest.raises(ValueError, match="protocol must be a JSON object"):
+    with pytest.raises(ValueError, match=r"protocol must be a JSON file, got .*text\.json, which is none"):
         load_protocol(tmp_path / "text.json")
 
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -128,15 +127,15 @@ def test_killed_while_saving_the_last_whole_checkpoint_is_there(tmp_path, whole,
     folder, calls = tmp_path / "killed", []
     real = {"torch.save": torch.save, "os.replace": os.replace}[moment]
 
-    def broken(content, path):
-        if str(path).find("checkpoint_epoch") >= 0:
-            calls.append(path)
+    def broken(content, file):
+        if str(file).find("checkpoint_epoch") >= 0:
+            calls.append(file)
             if len(calls) == 3:
                 if moment == "torch.save":
-                    Path(path).write_bytes(b"half of a checkpoint")
+                    file.write(b"half of a checkpoint")
                 assert names(folder)[-1] == "checkpoint_epoch=2.pt"  # the old one is there until the end
                 raise Killed
-        return real(content, path)
+        return real(content, file)
 
     monkeypatch.setattr(moment, broken)
     with pytest.raises(Killed):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from monai_coat.calibration.statistics.base import NO_PROMISE, Budget, ForegroundStatistic, Solution, check_same_kind
 from monai_coat.calibration.statistics.bracket import Brackets
+from monai_coat.calibration.statistics.entries import MOST_IMAGES, array_in, check_names, whole_in
 from monai_coat.functional import exact_level
 
 __all__ = ["BinnedStatistic"]
@@ -189,21 +190,31 @@ class BinnedStatistic(ForegroundStatistic):
             ValueError: if rates are not whole numbers that rise along the grid from 0 or more to at most one per image,
                 or classes are of different images.
         """
-        low, high, bins = state["grid"].tolist()
-        empty = BinnedStatistic(low, high, int(bins), int(state["unit"]), bool(state["hide_sizes"]))
-        rates, counts, slack = (state[name].numpy().copy() for name in ("rates", "n", "slack"))
-        if rates.dtype != np.int64 or counts.dtype != np.int64 or (counts < 0).any():
-            raise ValueError("rates and n must be whole numbers, n not negative")
-        if counts.ndim != 2 or rates.shape != (counts.shape[1], len(empty.edges)):
-            raise ValueError(f"rates must have one entry per class and cutoff, got the shape {rates.shape}")
+        empty, rates, counts = _grid_and_sums(state)
+        slack = array_in(state, "slack", np.int64, 1)
+        if (counts < 0).any() or (counts > MOST_IMAGES).any():
+            raise ValueError("n must hold numbers of images, n not negative")
         if (rates < 0).any() or (np.diff(rates, axis=1) < 0).any() or (rates > counts[0][:, None] * empty.unit).any():
             raise ValueError("rates must rise along the grid, from 0 or more to at most one per image")
         if len(set(counts.sum(0).tolist())) > 1:
             raise ValueError("classes must be of the same images, with and without foreground")
-        if slack.shape != counts[0].shape or (slack < counts[0]).any() or (slack > counts[0] * empty.unit).any():
+        most = counts[0] * (empty.unit if empty.hide_sizes else 1)
+        if slack.shape != most.shape or (slack < counts[0]).any() or (slack > most).any():
             raise ValueError("slack must be at least one unit and at most one rate for each image")
         vars(self).update(vars(empty))
-        self.rates, self._n, self._slack = rates, counts, slack
+        self.rates, self._n, self._slack = rates.copy(), counts.copy(), slack.copy()
+
+
+def _grid_and_sums(state: dict[str, Any]) -> tuple[BinnedStatistic, NDArray[np.int64], NDArray[np.int64]]:
+    """An empty statistic of the grid, rates and numbers of images, which fit together in shape."""
+    check_names(state, ("rates", "n", "grid", "unit", "slack", "hide_sizes"))
+    rates, counts = (array_in(state, name, np.int64, 2) for name in ("rates", "n"))
+    grid, unit = array_in(state, "grid", np.float64, 1), whole_in(state, "unit", 2**32)
+    # Looked at before a grid is made of it: a number of bins is quickly written.
+    if grid.shape != (3,) or len(counts) != 2 or rates.shape != (counts.shape[1], grid[2] + 1):
+        raise ValueError(f"rates must have one entry per class and cutoff of the grid, got the shape {rates.shape}")
+    low, high, bins = grid.tolist()
+    return BinnedStatistic(low, high, int(bins), unit, bool(whole_in(state, "hide_sizes", 1))), rates, counts
 
 
 def _units(mine: BinnedStatistic, theirs: BinnedStatistic) -> tuple[str, int, int]:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from monai_coat.calibration.statistics.base import NO_PROMISE, Budget, ForegroundStatistic, Solution, check_same_kind
+from monai_coat.calibration.statistics.entries import array_in, check_names, whole_in
 from monai_coat.calibration.statistics.exact import solution_of
 from monai_coat.calibration.statistics.pool import PartOfPool, within_budget
 from monai_coat.functional import exact_level
@@ -157,10 +158,32 @@ class BracketStatistic(ForegroundStatistic):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Replace brackets and contents by those of :meth:`state_dict`."""
-        saved = state["brackets"]
+        """Replace brackets and contents by those of :meth:`state_dict`.
+
+        Raises:
+            ValueError: if the contents contradict themselves.
+        """
+        check_names(state, ("brackets", "scores", "counts", "empty"))
+        saved, empty = state["brackets"], [whole_in({"empty": number}, "empty") for number in state["empty"]]
         bounds = tuple((float(low), float(high)) for low, high in saved["bounds"])
+        scores = [[array_in({"scores": s}, "scores", np.float32, 1) for s in images] for images in state["scores"]]
+        counts = [[(int(below), int(size)) for below, size in images] for images in state["counts"]]
+        if not len(bounds) == len(saved["n"]) == len(scores) == len(counts) == len(empty):
+            raise ValueError("brackets, scores, counts and empty must be of the same classes")
+        if len({len(images) + number for images, number in zip(counts, empty, strict=True)}) > 1:
+            raise ValueError("classes must be of the same images, with and without foreground")
+        for bound, images, places in zip(bounds, scores, counts, strict=True):
+            _check_class(bound, images, places)
         self.brackets = Brackets(bounds, float(saved["alpha"]), tuple(int(n) for n in saved["n"]))
-        self._scores = [[image.numpy() for image in images] for images in state["scores"]]
-        self._counts = [[(int(below), int(size)) for below, size in counts] for counts in state["counts"]]
-        self._empty = list(state["empty"])
+        self._scores, self._counts, self._empty = scores, counts, empty
+
+
+def _check_class(bound: tuple[float, float], images: list[Any], counts: list[tuple[int, int]]) -> None:
+    """Scores must lie within the bounds, and numbers of pixels go with them."""
+    sizes = [image.size for image in images]
+    if len(sizes) != len(counts) or any(
+        size < 1 or not 0 <= below <= size - kept for kept, (below, size) in zip(sizes, counts, strict=True)
+    ):
+        raise ValueError("counts must say of each image how many scores lie below the bounds, of how many")
+    if not all(((image >= bound[0]) & (image < bound[1])).all() for image in images):
+        raise ValueError("scores must lie within the brackets")

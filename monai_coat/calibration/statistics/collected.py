@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from monai_coat.calibration.identity import PipelineIdentity
 from monai_coat.calibration.statistics.base import Statistic
+from monai_coat.calibration.statistics.entries import check_names, check_tokens
 from monai_coat.functional import float32_below
 from monai_coat.functional.checks import check_maps
 from monai_coat.functional.foreground import plain
@@ -34,6 +35,9 @@ class CollectedStatistic:
         method: name of the scorer; empty if not said.
         images: tokens of the images in it.
 
+    Raises:
+        ValueError: if tokens are none, or one is there twice.
+
     Example:
         >>> import torch
         >>> from monai_coat.calibration import BinnedStatistic
@@ -48,10 +52,10 @@ class CollectedStatistic:
         statistic: Statistic,
         identity: PipelineIdentity | None = None,
         method: str = "",
-        images: Iterable[str] = (),
+        images: Collection[str] = (),
     ) -> None:
         self.statistic, self.identity, self.method = statistic, identity or PipelineIdentity(), method
-        self.images: set[str] = set(images)
+        self.images = check_tokens(images)
 
     def update(self, scores: Tensor, labels: Tensor) -> None:
         """Add a batch of images; see :meth:`~monai_coat.calibration.Statistic.update`.
@@ -97,6 +101,12 @@ class CollectedStatistic:
         return {"statistic": self.statistic.state_dict(), "images": sorted(self.images)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Replace the contents by those of :meth:`state_dict`."""
+        """Replace the contents by those of :meth:`state_dict`.
+
+        Raises:
+            ValueError: if the contents contradict themselves, or tokens are none.
+        """
+        check_names(state, ("statistic", "images"))
+        images = check_tokens(state["images"])
         self.statistic.load_state_dict(state["statistic"])
-        self.images = set(state["images"])
+        self.images = images

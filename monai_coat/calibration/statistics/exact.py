@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_coat.calibration.statistics.base import NO_PROMISE, Budget, ForegroundStatistic, Solution, check_same_kind
+from monai_coat.calibration.statistics.entries import check_names
 from monai_coat.calibration.statistics.pool import Crossing, ScorePool
 
 __all__ = ["CoverageStatistic", "solution_of"]
@@ -88,6 +89,7 @@ class CoverageStatistic(ForegroundStatistic):
         Raises:
             ValueError: if sizes, positions and scores do not fit together, or classes are of different images.
         """
+        check_names(state, [str(index) for index in range(len(state))])
         pools = [ScorePool.from_state_dict(state[str(index)]) for index in range(len(state))]
         if len({len(pool) + pool.n_empty for pool in pools}) > 1:
             raise ValueError("classes must be of the same images, with and without foreground")

@@ -7,9 +7,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +19,13 @@ from monai_coat.calibration.identity import PipelineIdentity
 from monai_coat.calibration.statistics import STATISTICS
 from monai_coat.calibration.statistics.binned import BinnedStatistic
 from monai_coat.calibration.statistics.collected import CollectedStatistic
+from monai_coat.calibration.statistics.npz import LARGEST, read_arrays
 from monai_coat.files import replacing
+from monai_coat.files.json import parse_json
 
 __all__ = ["load_statistic", "merge_statistics", "save_statistic"]
 
 FORMAT, VERSION = "monai_coat statistic", 2
-DAMAGES = (zlib.error, RuntimeError, tokenize.TokenError)  # what NumPy lets through of a file that was overwritten
 SMALLEST = 10
 """Fewest images of a class in a file of sums: of few images, a sum tells about each."""
 
@@ -59,8 +57,6 @@ def save_statistic(collected: CollectedStatistic, path: str | os.PathLike[str], 
     statistic = collected.statistic
     if STATISTICS.get(statistic.kind) is not type(statistic):
         raise TypeError(f"statistic must be one of {', '.join(STATISTICS)}, got {type(statistic).__name__}.")
-    if not sum(statistic.n):
-        raise ValueError("statistic must hold at least one image with foreground, got none; collect first.")
     _check_counts(collected)
     _check_enough(collected, smallest, "join sites before they are written, or leave the class out")
     head = {
@@ -77,8 +73,16 @@ def save_statistic(collected: CollectedStatistic, path: str | os.PathLike[str], 
         np.savez_compressed(file, head=np.array(json.dumps(head)), **arrays)  # type: ignore[arg-type]
 
 
-def load_statistic(path: str | os.PathLike[str]) -> CollectedStatistic:
+def load_statistic(path: str | os.PathLike[str], largest: int = LARGEST) -> CollectedStatistic:
     """Read what :func:`save_statistic` wrote.
+
+    A file may come from somebody whose program has a fault, and computes checksums as well: besides its checksum,
+    everything in it must be possible and agree with the rest. What is larger than ``largest`` is not unpacked. Unknown
+    entries in its head are passed over, unknown arrays are not.
+
+    Args:
+        path: file to read.
+        largest: bytes that its arrays may have together.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -86,31 +90,52 @@ def load_statistic(path: str | os.PathLike[str]) -> CollectedStatistic:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"path must name a statistic file, got {path}, which does not exist.")
+        raise FileNotFoundError(f"path must name a statistic file, got {path}, which does not exist or is no file.")
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-        head = json.loads(str(arrays.pop("head")))
-        if head["format"] != FORMAT or head["version"] != VERSION:
-            raise ValueError(f"format {head['format']!r}, version {head['version']!r}")
-        statistic = STATISTICS[head["kind"]]()
-        statistic.load_state_dict(_nested(arrays))
-        if head.pop("checksum") != _checksum(head, arrays):
-            raise ValueError("it was changed after it was written: its checksum is another")
-        identity = PipelineIdentity.from_json(head["identity"])
-        collected = CollectedStatistic(statistic, identity, str(head["method"]), head["images"])
-        _check_counts(collected)
-        return collected
-    except (OSError, EOFError, KeyError, IndexError, ValueError, TypeError, zipfile.BadZipFile, *DAMAGES) as error:
-        raise ValueError(f"path must name a statistic file of version {VERSION}, got {path} ({error}).") from None
+        return _collected(read_arrays(path, largest))
+    except Exception as error:  # NumPy and zip raise a dozen kinds about damaged files
+        said = {MemoryError: "it asks for more memory than there is", RecursionError: "its head is nested too deep"}
+        text = said.get(type(error), str(error) or type(error).__name__)
+        raise ValueError(f"path must name a statistic file of version {VERSION}, got {path} ({text}).") from None
 
 
-def merge_statistics(paths: Sequence[str | os.PathLike[str]], smallest: int = SMALLEST) -> CollectedStatistic:
+def _collected(arrays: dict[str, NDArray[Any]]) -> CollectedStatistic:
+    """The statistic that arrays hold, if all of them agree."""
+    head = _head(arrays.pop("head", None))
+    statistic = STATISTICS[head["kind"]]()
+    statistic.load_state_dict(_nested(arrays))
+    if head.pop("checksum") != _checksum(head, arrays):
+        raise ValueError("it was changed after it was written: its checksum is another")
+    identity = PipelineIdentity.from_json(head["identity"])
+    collected = CollectedStatistic(statistic, identity, head["method"], head["images"])
+    _check_counts(collected)
+    return collected
+
+
+def _head(text: NDArray[Any] | None) -> dict[str, Any]:
+    if text is None or text.dtype.kind != "U" or text.ndim != 0:
+        raise ValueError("it has no head in words")
+    head = parse_json(str(text))
+    if not isinstance(head, dict) or (head.get("format"), head.get("version")) != (FORMAT, VERSION):
+        given = head if isinstance(head, dict) else {}
+        raise ValueError(f"format {str(given.get('format'))[:80]!r}, version {str(given.get('version'))[:80]}")
+    for name, kind in (("kind", str), ("method", str), ("checksum", str), ("images", list), ("identity", dict)):
+        if not isinstance(head.get(name), kind):
+            raise ValueError(f"{name} must be there, a {kind.__name__}")
+    if head["kind"] not in STATISTICS:
+        raise ValueError(f"kind must be one of {', '.join(STATISTICS)}, got {head['kind'][:80]!r}")
+    return dict(head)
+
+
+def merge_statistics(
+    paths: Sequence[str | os.PathLike[str]], smallest: int = SMALLEST, largest: int = LARGEST
+) -> CollectedStatistic:
     """Merge the files of several sites; the result is that of all images at once, to the bit.
 
     Args:
         paths: files of :func:`save_statistic`, each of other images.
         smallest: fewest images of a class in each file of sums, whatever its sender allowed.
+        largest: bytes that a file's arrays may have together, see :func:`load_statistic`.
 
     Raises:
         ValueError: if there is no file, or two share an image, or they differ in kind, grid, classes, method, network
@@ -127,7 +152,7 @@ def merge_statistics(paths: Sequence[str | os.PathLike[str]], smallest: int = SM
     """
     if not paths:
         raise ValueError("paths must name at least one statistic file, got none.")
-    first, *rest = sites = [load_statistic(path) for path in paths]
+    first, *rest = sites = [load_statistic(path, largest) for path in paths]
     for path, site in zip(paths, sites, strict=True):
         _check_enough(site, smallest, f"ask the sender of {path} to join it with others")
         for name, mine, theirs in (
@@ -149,8 +174,13 @@ def merge_statistics(paths: Sequence[str | os.PathLike[str]], smallest: int = SM
 
 
 def _check_counts(collected: CollectedStatistic) -> None:
-    """Refuse more images of a class than there are tokens: one was counted twice, or n was edited."""
-    most = max(collected.statistic.n)
+    """Refuse more images of a class than there are tokens, or fewer in all: one was counted twice, or n was edited."""
+    n, n_empty = collected.statistic.n, collected.statistic.n_empty
+    if not sum(n):
+        raise ValueError("statistic must hold at least one image with foreground, got none; collect first")
+    most = max(n)
+    if len(collected.images) > n[0] + n_empty[0]:
+        raise ValueError(f"statistic must have one token per image, got {len(collected.images)} of {n[0] + n_empty[0]}")
     if most > len(collected.images):
         raise ValueError(
             f"statistic must count each image once, got {most} images of a class and {len(collected.images)} tokens of "
@@ -188,13 +218,13 @@ def _flat(state: Mapping[str, Any], prefix: str = "") -> dict[str, NDArray[Any]]
 
 
 def _nested(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """What :func:`_flat` flattened."""
+    """What :func:`_flat` flattened, a folder deep."""
     state: dict[str, Any] = {}
     for path, array in arrays.items():
-        *folders, name = path.split("/")
-        place = state
-        for folder in folders:
-            place = place.setdefault(folder, {})
+        folder, _, name = path.rpartition("/")
+        place = state.setdefault(folder, {}) if folder else state
+        if not isinstance(place, dict) or name in place:
+            raise ValueError(f"arrays must have names of their own, got {path[:80]!r}")
         place[name] = torch.from_numpy(array)
     return state
 

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from monai_coat.calibration.statistics.entries import array_in, check_names, whole_in
+
 __all__ = ["Crossing", "PartOfPool", "ScorePool", "within_budget"]
 
 Scores = NDArray[np.float32]
@@ -96,15 +98,15 @@ class ScorePool:
         """The pool that :meth:`state_dict` describes.
 
         Raises:
-            ValueError: if sizes, positions and scores do not fit together, or a score is not finite.
+            ValueError: if entries are missing or of another type, sizes, positions and scores do not fit together, or
+                a score is not finite.
         """
-        scores, sizes, positions = (state[name].numpy() for name in ("scores", "sizes", "positions"))
-        n_empty = int(state["n_empty"])
-        seen = len(sizes) + n_empty
-        fits = sizes.dtype == positions.dtype == np.int64 and sizes.shape == positions.shape and n_empty >= 0
-        fits = fits and bool((sizes > 0).all()) and scores.shape == (int(sizes.sum()),) and scores.dtype == np.float32
-        fits = fits and len(np.unique(positions)) == len(positions)
-        if not fits or not ((positions >= 0) & (positions < seen)).all():
+        check_names(state, ("scores", "sizes", "positions", "n_empty"))
+        scores, n_empty = array_in(state, "scores", np.float32, 1), whole_in(state, "n_empty")
+        sizes, positions = (array_in(state, name, np.int64, 1) for name in ("sizes", "positions"))
+        fits = sizes.shape == positions.shape and bool(((sizes > 0) & (sizes <= scores.size)).all())
+        fits = fits and int(sizes.sum()) == scores.size and len(np.unique(positions)) == len(positions)
+        if not fits or not ((positions >= 0) & (positions < len(sizes) + n_empty)).all():
             raise ValueError("sizes, positions and n_empty must describe the scores, image by image")
         if not np.isfinite(scores).all():
             raise ValueError("scores must be finite")

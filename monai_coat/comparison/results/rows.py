@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from monai.utils.module import optional_import
 from numpy.typing import NDArray
 
+from monai_coat.files import read_json
 from monai_coat.functional import target_coverage
 from monai_coat.scorers import METHODS
 
@@ -80,7 +80,7 @@ def rows_of(results: Results, reference: str) -> list[Row]:
     Raises:
         ValueError: if a group's cells were run on other splits than the reference's.
     """
-    published = json.loads(Path(__file__).with_name("published.json").read_text(encoding="utf-8"))["rows"]
+    published = read_json(Path(__file__).with_name("published.json"), "published results", "install again")["rows"]
     published_gaps = {(*_group(row), row["method"]): tuple(row["coverage_gap"]) for row in published}
     references = {_group(result): result for result in results if result["method"] == reference}
     return [_row(result, references.get(_group(result)), published_gaps) for result in results]

@@ -14,6 +14,7 @@ from monai_coat.comparison.protocol import Protocol
 from monai_coat.comparison.results.overview import overview_markdown
 from monai_coat.comparison.results.rows import Results, Row
 from monai_coat.files import replacing
+from monai_coat.files.json import parse_json
 
 __all__ = ["read_results", "report_markdown", "to_latex", "to_markdown", "write_results", "write_tables"]
 
@@ -89,7 +90,7 @@ def _short(value: Any) -> Any:
 
 def read_results(path: Path) -> list[dict[str, Any]]:
     """The cells of :func:`write_results`, splits as rows again."""
-    cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    cells: list[dict[str, Any]] = parse_json(path.read_text(encoding="utf-8"))
     return [cell | {"splits": _rows_of_columns(cell["splits"])} for cell in cells]
 
 

@@ -146,3 +146,28 @@ def test_each_class_keeps_within_its_own_bounds():
         [pytest.approx(0.6)],
     ]
     assert [part.missed.tolist() for part in map(statistic.part, range(2))] == [[1], [1]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"empty": [-1]}, "empty must be a whole number from 0"),
+        ({"empty": [0, 0]}, "must be of the same classes"),
+        ({"counts": [[(0, 3)]]}, "counts must say of each image"),
+        ({"counts": [[(2, 3)] * 2]}, "counts must say of each image"),
+        ({"counts": [[(-1, 3)] * 2]}, "counts must say of each image"),
+        ({"counts": [[(0, 0)] * 2]}, "counts must say of each image"),
+        ({"scores": [[torch.tensor([0.5, 0.9])] * 2]}, "scores must lie within the brackets"),
+        ({"scores": [[torch.tensor([0.5, float("nan")])] * 2]}, "scores must lie within the brackets"),
+        ({"scores": [[torch.tensor([0.5, 0.6], dtype=torch.float64)] * 2]}, "scores must be float32"),
+        ({"extra": 1}, "entries must be brackets, counts, empty, scores"),
+    ],
+)
+def test_states_that_contradict_themselves_are_refused_and_change_nothing(change, message):
+    statistic = second_pass(
+        Brackets(((0.5, 0.8),), 0.1, (2,)), torch.tensor([[[0.2, 0.5, 0.6]]] * 2), torch.ones(2, 1, 3)
+    )
+    before = str(statistic.state_dict())
+    with pytest.raises(ValueError, match=message):
+        statistic.load_state_dict(statistic.state_dict() | change)
+    assert str(statistic.state_dict()) == before
