@@ -112,6 +112,30 @@ def test_what_is_no_image_is_named(two_levels, tmp_path):
         served(two_levels).predict(tmp_path / "text.nii.gz")
 
 
+def test_what_the_network_does_not_take_is_said_by_size(two_levels, tmp_path):
+    bundle = served(two_levels)
+    for shape in ((20, 24), (20, 24, 16, 2), (20, 24, 16, 1)):
+        nibabel.save(nibabel.Nifti1Image(np.ones(shape, np.float32), np.eye(4)), tmp_path / "a.nii")
+        expected = rf"must have 3 axes and 1 channels, got .*a.nii of {' x '.join(map(str, shape))}; send"
+        if shape[2:] != (16, 1):
+            with pytest.raises(ValueError, match=expected):
+                bundle.predict(tmp_path / "a.nii")
+    Image.new("L", (20, 24)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"must have 3 axes and 1 channels, got .*a.png of 20 x 24"):
+        bundle.predict(tmp_path / "a.png")
+
+
+def test_no_more_is_taken_on_than_was_said(two_levels, volume_run: VolumeRun, tmp_path):
+    image = next((volume_run.folder / "data" / "synthetic" / "images").iterdir())
+    small = CalibratedBundle(HIPPOCAMPUS, two_levels[:1], "coat", overrides=SMALL, max_voxels=7679)
+    with pytest.raises(ValueError, match=r"at most 7679 voxels, got 7680 \(20 x 24 x 16\)"):
+        small.predict(image)
+    half = nibabel.Nifti1Image(np.ones((10, 12, 8), np.float32), np.diag([4.0, 4.0, 4.0, 1]))
+    nibabel.save(half, tmp_path / "coarse.nii")
+    with pytest.raises(ValueError, match=r"at most 7679 voxels when it is resampled to 1 x 1 x 1 mm, got 48285"):
+        small.predict(tmp_path / "coarse.nii")
+
+
 def test_flat_images_too(calibrated_run: BundleRun):
     bundle = CalibratedBundle(
         calibrated_run.bundle, [calibrated_run.folder / "models"], overrides={"image_size": [64, 64]}
