@@ -144,7 +144,7 @@ class Limits:
 
 def _header(file: BinaryIO, name: str) -> Any:
     """Header of a NIfTI file, without its extensions, which could be of any size."""
-    opened: Any = gzip.GzipFile(fileobj=file) if name.lower().endswith(".gz") else file
+    opened: Any = gzip.GzipFile(fileobj=file, mode="rb") if name.lower().endswith(".gz") else file
     raw = opened.read(540)
     kinds: dict[bytes, Any] = {b"n+1\0": nibabel.Nifti1Header, b"n+2\0": nibabel.Nifti2Header}
     kind = kinds.get(raw[344:348]) or kinds.get(raw[4:8])

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from monai_coat.files.atomic import replacing
+from monai_coat.files.atomic import new_folder, remove_unfinished, replacing
 from monai_coat.files.json import read_json, write_json
 from monai_coat.files.names import stem_of
 
-__all__ = ["read_json", "replacing", "stem_of", "write_json"]
+__all__ = ["new_folder", "read_json", "remove_unfinished", "replacing", "stem_of", "write_json"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from monai_coat.files.names import SUFFIXES, suffix_of
 
-__all__ = ["check_file_name", "check_image", "check_session", "check_tag", "check_word"]
+__all__ = ["check_drawn_tag", "check_file_name", "check_image", "check_session", "check_tag", "check_word"]
 
 LONGEST = 200
 """Bytes of a name: file systems take 255, and endings are added."""
@@ -40,6 +40,17 @@ def check_tag(value: Any, name: str = "tag") -> None:
             f"{name} must be a word of at most 64 letters, digits, '_', '.' and '-' that does not begin with a dot or "
             f"hold '..', got {_shown(value)}; choose another."
         )
+
+
+def check_drawn_tag(value: Any) -> None:
+    """Refuse tags under which the model may not keep what it has drawn: "final" is for people.
+
+    Raises:
+        ValueError: with a sentence.
+    """
+    check_tag(value, "label_tag")
+    if value.lower() == "final":
+        raise ValueError("label_tag must be another than 'final' for what the model draws, which is no annotation.")
 
 
 def check_image(value: Any, name: str = "image") -> None:
