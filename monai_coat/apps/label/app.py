@@ -31,6 +31,7 @@ from monai_coat.apps.label.guard import GuardSettings, set_guard
 from monai_coat.apps.label.infer_task import CertaintyInferTask
 from monai_coat.apps.label.names import check_drawn_tag
 from monai_coat.apps.label.objects import json_object
+from monai_coat.apps.label.processes import end_with_server, is_server
 from monai_coat.apps.label.sessions import PrivateSessions
 from monai_coat.apps.label.train_task import ThresholdTrainTask
 from monai_coat.apps.label.visits import RequestFiles, current_visit
@@ -60,6 +61,7 @@ class CoatLabelApp(MONAILabelApp):  # type: ignore[misc]
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        end_with_server()
         for name in ("bundle", "model_dirs"):
             if not conf.get(name):
                 raise ValueError(f"--conf {name} must be given, got none; it names the bundle's folders.")
@@ -140,6 +142,7 @@ class CoatLabelApp(MONAILabelApp):  # type: ignore[misc]
 
     def on_init_complete(self) -> None:
         """The server is up: let it look at requests, and answer in sentences."""
+        is_server()
         super().on_init_complete()
         for folder in self._written():
             remove_unfinished(folder)
