@@ -70,7 +70,8 @@ def retrain(
         Numbers of images, and the new calibration's guarantee, fit for JSON.
 
     Raises:
-        ValueError: if there are too few images on one of the sides, or an annotation cannot be used.
+        ValueError: if there are too few images on one of the sides, an annotation cannot be used, a class is missing in
+            too many, or another training is running.
     """
     level = served.level(alpha)
     learning, calibration = split_for_recalibration(samples)
@@ -150,7 +151,15 @@ def _run(served: CalibratedBundle, step: str, settings: dict[str, Any]) -> None:
         **{**served.settings, **settings},
     )
     workflow.initialize()
-    workflow.run()
+    try:
+        workflow.run()
+    except RuntimeError as error:  # MONAI's, around what went wrong
+        reason: BaseException = error
+        while reason.__cause__ is not None:
+            reason = reason.__cause__
+        if isinstance(reason, ValueError):
+            raise reason from None
+        raise
     workflow.finalize()
 
 
