@@ -26,7 +26,7 @@ from monai_coat.files.names import SUFFIXES, is_volume, suffix_of
 __all__ = ["MOST_VOXELS", "Limits"]
 
 MOST_VOXELS = 2**26
-"""A volume of 512 x 512 x 256. Answering takes about 90 bytes a voxel with two classes, so 6 GB."""
+"""A volume of 512 x 512 x 256. Answering takes up to 90 bytes a voxel with two classes, so 6 GB."""
 
 MOST_EDGE = 1e6
 """Millimetres of a voxel's edge, or one part of that: beyond, sizes are no numbers any more."""
