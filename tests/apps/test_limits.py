@@ -8,11 +8,12 @@ import gzip
 import io
 import math
 import tracemalloc
+from itertools import product
 
 import nibabel
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from monai.data import MetaTensor
 from monai.transforms import Orientation, Spacing
@@ -90,6 +91,8 @@ def test_endings_and_missing_files_are_named(tmp_path):
     angle=st.floats(-0.7, 0.7),
 )
 def test_the_resampled_size_is_what_monai_makes_of_it(size, edges, order, angle):
+    lengths = [(n - 1) * edge / to for n, edge, to in product(size, edges, (1.0, 1.5, 2.0))]
+    assume(all(abs(length % 1 - 0.5) > 1e-3 for length in lengths))  # where rounding could go either way
     turn = np.array([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]])
     affine = np.eye(4)
     affine[:3, :3] = (turn @ np.diag(edges))[:, order]
