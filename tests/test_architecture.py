@@ -28,7 +28,16 @@ ALONE = {"files": set(), "functional": {"torch", "numpy"}}
 ALONE |= {"calibration": {"torch", "numpy", "monai_coat.functional", "monai_coat.files"}}
 # The lowest layer that may import a package.
 PACKAGES = {"torch": 0, "numpy": 0, "monai": 1, "sklearn": 1, "nibabel": 3, "PIL": 3, "ignite": 5, "matplotlib": 6}
-PACKAGES |= {"fire": 7, "scipy": 7, "monailabel": 9, "fastapi": 9, "skimage": 9}
+PACKAGES |= {
+    "fire": 7,
+    "scipy": 7,
+    "monailabel": 9,
+    "fastapi": 9,
+    "starlette": 9,
+    "psutil": 9,
+    "filelock": 9,
+    "skimage": 9,
+}
 MODULE_LINES, FUNCTION_LINES, PARAMETERS, BLOCK, REPEATED = 300, 50, 6, 6, 0.10
 
 Fault = tuple[int, str]

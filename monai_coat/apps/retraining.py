@@ -10,18 +10,16 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import nibabel
-import numpy as np
+from filelock import FileLock, Timeout
 from monai.bundle import ConfigWorkflow
 
 from monai_coat.apps.annotations import read_annotation
 from monai_coat.apps.serving import CURRENT, CalibratedBundle
 from monai_coat.bundles import step_configs
-from monai_coat.calibration import load_calibration
-from monai_coat.files import replacing, stem_of
+from monai_coat.calibration import CalibrationResult, load_calibration
+from monai_coat.files import remove_unfinished, replacing, replacing_folder
 from monai_coat.functional import images_needed
 from monai_coat.scorers import METHODS
 
@@ -72,7 +70,8 @@ def retrain(
         Numbers of images, and the new calibration's guarantee, fit for JSON.
 
     Raises:
-        ValueError: if there are too few images on one of the sides, or an annotation cannot be used.
+        ValueError: if there are too few images on one of the sides, an annotation cannot be used, a class is missing in
+            too many, or another training is running.
     """
     level = served.level(alpha)
     learning, calibration = split_for_recalibration(samples)
@@ -82,28 +81,60 @@ def retrain(
             f"annotations must be of at least 10 images to learn from and {needed} to calibrate on at alpha={level}, "
             f"got {len(learning)} and {len(calibration)}; the names decide which is which. Annotate more."
         )
+    _check_annotations(served, samples)
     home = served.homes[level] / "retrained"
-    number = 1 + max((int(folder.name) for folder in home.glob("*") if folder.name.isdecimal()), default=-1)
-    target = home / f"{number:03}"
-    target.mkdir(parents=True)
-    shutil.copy(served.homes[level] / "segmenter.pt", target)
-    learn, check = ([_with_masks(s, served, target / "labels") for s in side] for side in (learning, calibration))
-    settings = {"model_dir": str(target), "output_dir": str(target / "output"), "alpha": level}
-    settings["label_transforms"] = _reader_of_masks(served)
-    step = METHODS[served.method].step
-    if step:
-        _run(served, step, {**settings, **_learning_settings(step, learn, max_epochs)})
-    _run(served, "calibrate", {**settings, "samples": check})
-    result = load_calibration(target / f"calibration_{served.method}.json")
-    with replacing(home / CURRENT) as temporary:
-        temporary.write_text(target.name, encoding="utf-8")
+    home.mkdir(exist_ok=True)
+    try:
+        with FileLock(home / ".lock", timeout=0):  # which goes with its process, however that ends
+            remove_unfinished(home)
+            result, name = _new_models(served, level, (learning, calibration), max_epochs)
+            with replacing(home / CURRENT) as temporary:
+                temporary.write_text(name, encoding="utf-8")
+    except Timeout:
+        raise ValueError(
+            f"training must be the only one in {home}, got another that is running; wait for it."
+        ) from None
     return {
         "learned_from": len(learning),
         "calibrated_on": list(result.n),
         "alpha": level,
         "guarantee": result.guarantee,
-        "models": target.name,
+        "models": name,
     }
+
+
+def _check_annotations(served: CalibratedBundle, samples: Sequence[Sample]) -> None:
+    """Refuse annotations that cannot be used, by the names of their images, before anything is written."""
+    for sample in samples:
+        try:
+            read_annotation(sample["label"], sample["image"], served.certainty, served.overlapping)
+        except ValueError as error:
+            raise ValueError(
+                f"annotation of {sample['id']} cannot be used: {error} Annotate it again, or remove it, and train then."
+            ) from None
+
+
+def _new_models(
+    served: CalibratedBundle, level: float, sides: tuple[Sequence[Sample], Sequence[Sample]], max_epochs: int
+) -> tuple[CalibrationResult, str]:
+    """Learn from one side and calibrate on the other, into a folder of its own, which is there when it is whole."""
+    home = served.homes[level] / "retrained"
+    number = 1 + max((int(folder.name) for folder in home.glob("*") if folder.name.isdecimal()), default=-1)
+    learn, check = ([_as_sample(sample) for sample in side] for side in sides)
+    step = METHODS[served.method].step
+    with replacing_folder(home / f"{number:03}") as target:
+        shutil.copy(served.homes[level] / "segmenter.pt", target)
+        settings = {"model_dir": str(target), "output_dir": str(target / "output"), "alpha": level}
+        settings["label_transforms"] = _reader_of_annotations(served)
+        if step:
+            _run(served, step, {**settings, **_learning_settings(step, learn, max_epochs)})
+        _run(served, "calibrate", {**settings, "samples": check})
+        result = load_calibration(target / f"calibration_{served.method}.json")
+        if not all(result.promised):  # which the models that are served may have promised
+            raise ValueError(
+                f"annotations must hold enough images of each class, got: {result.guarantee}. Annotate more of it."
+            )
+    return result, f"{number:03}"
 
 
 def _learning_settings(step: str, samples: list[dict[str, Any]], max_epochs: int) -> dict[str, Any]:
@@ -124,26 +155,26 @@ def _run(served: CalibratedBundle, step: str, settings: dict[str, Any]) -> None:
         **{**served.settings, **settings},
     )
     workflow.initialize()
-    workflow.run()
+    try:
+        workflow.run()
+    except RuntimeError as error:  # MONAI's, around what went wrong
+        reason: BaseException = error
+        while reason.__cause__ is not None:
+            reason = reason.__cause__
+        if isinstance(reason, ValueError):
+            raise reason from None
+        raise
     workflow.finalize()
 
 
-def _with_masks(sample: Sample, served: CalibratedBundle, folder: Path) -> dict[str, Any]:
-    """The sample with masks of the bundle's classes in place of the annotation: NIfTI of volumes, NumPy of others."""
-    folder.mkdir(exist_ok=True)
-    masks = read_annotation(sample["label"], served.certainty, served.overlapping)
-    name = stem_of(sample["label"])
-    if served.spatial_dims == 3:
-        path = folder / f"{name}.nii.gz"
-        volume = nibabel.Nifti1Image(masks.movedim(0, -1).numpy(), masks.affine.numpy())  # type: ignore[no-untyped-call]
-        nibabel.save(volume, path)
-    else:
-        path = folder / f"{name}.npy"
-        np.save(path, masks.numpy())
-    return {"id": sample["id"], "image": str(sample["image"]), "label": str(path), "group": sample["id"]}
+def _as_sample(sample: Sample) -> dict[str, Any]:
+    """What the bundle's steps read."""
+    paths = {"image": str(sample["image"]), "label": str(sample["label"])}
+    return {"id": sample["id"], **paths, "group": sample["id"]}
 
 
-def _reader_of_masks(served: CalibratedBundle) -> list[dict[str, Any]]:
-    """What reads the masks, in place of the bundle's own reader of labels, which may not know overlapping classes."""
-    reader = {"_target_": "LoadImaged", "keys": "label", "ensure_channel_first": True}
-    return [reader if served.spatial_dims == 3 else {**reader, "reader": "NumpyReader", "channel_dim": 0}]
+def _reader_of_annotations(served: CalibratedBundle) -> list[dict[str, Any]]:
+    """What reads annotations, in place of the bundle's own reader of labels, which has other values."""
+    masks = {"_target_": "monai_coat.apps.annotations.AnnotationMasksd", "keys": "label"}
+    read = {"_target_": "monai_coat.transforms.ReadLabelMapd", "keys": "label"}
+    return [read, {**masks, "classes": list(served.classes), "overlapping": served.overlapping}]

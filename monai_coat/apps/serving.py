@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +14,15 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
+from monai.transforms import Spacingd
 from torch import Tensor
 
+from monai_coat.apps.limits import MOST_VOXELS, Limits
 from monai_coat.bundles import step_configs
 from monai_coat.calibration import CalibrationResult, load_calibration
 from monai_coat.data import check_readable
+from monai_coat.files import read_json
+from monai_coat.files.names import is_volume
 from monai_coat.functional import exact_level
 from monai_coat.inferers import AdaptiveInferer, load_calibrated
 from monai_coat.networks import AdaptiveSegmenter
@@ -64,6 +67,7 @@ class CalibratedBundle:
         method: which of the methods in them.
         device: where networks run.
         overrides: further settings of the bundle's configs.
+        max_voxels: how large an image may be, see :class:`~monai_coat.apps.limits.Limits`.
 
     Raises:
         FileNotFoundError: if a file is missing.
@@ -77,6 +81,7 @@ class CalibratedBundle:
         method: str = "coat",
         device: str = "cpu",
         overrides: dict[str, Any] | None = None,
+        max_voxels: int = MOST_VOXELS,
     ) -> None:
         self.bundle, self.method = Path(bundle).absolute(), method
         self.settings = {**(overrides or {}), "bundle_root": str(self.bundle), "method": method}
@@ -90,6 +95,7 @@ class CalibratedBundle:
             self.homes[level.possible.alpha], self._levels[level.possible.alpha] = home, level
         if not self._levels:
             raise ValueError("model_dirs must name at least one folder of calibrated models, got none.")
+        self.limits = Limits(max_voxels, self._spacing())
 
     def refresh(self) -> None:
         """Load the models that were retrained since the last look, perhaps by another process."""
@@ -108,6 +114,17 @@ class CalibratedBundle:
         CertaintyMap(possible, certain)  # refuses what does not belong together
         return _Level(folder, network.eval(), possible, certain, parser)
 
+    def _spacing(self) -> tuple[float, ...]:
+        """To what spacing volumes are resampled; empty if they are not."""
+        transforms = self._any.parser.get_parsed_content("preprocessing").transforms
+        resampling = [step.spacing_transform for step in transforms if isinstance(step, Spacingd)]
+        return tuple(float(edge) for edge in resampling[0].pixdim) if resampling else ()
+
+    @property
+    def _any(self) -> _Level:
+        """What all levels have in common is in each."""
+        return next(iter(self._levels.values()))
+
     @property
     def alphas(self) -> tuple[float, ...]:
         """Levels that can be asked for; the first is the default."""
@@ -116,9 +133,15 @@ class CalibratedBundle:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, from the bundle's metadata."""
-        metadata = json.loads((self.bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
-        names = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+        names = self._metadata["outputs"]["pred"]["channel_def"]
         return tuple(names[key] for key in sorted(names, key=int))
+
+    @cached_property
+    def _metadata(self) -> dict[str, Any]:
+        """What the bundle says about the data that its network takes and gives."""
+        path = self.bundle / "configs" / "metadata.json"
+        data: dict[str, Any] = read_json(path, "the bundle's metadata", "restore it")["network_data_format"]
+        return data
 
     @cached_property
     def certainty(self) -> CertaintyLabels:
@@ -128,13 +151,12 @@ class CalibratedBundle:
     @property
     def overlapping(self) -> bool:
         """Whether a voxel may be of several classes, as the bundle's entry of this name says; they nest then."""
-        return bool(next(iter(self._levels.values())).parser.get("overlapping", False))
+        return bool(self._any.parser.get("overlapping", False))
 
     @property
     def spatial_dims(self) -> int:
         """2 or 3."""
-        level = next(iter(self._levels.values()))
-        return int(level.parser.get("segmenter")["spatial_dims"])
+        return int(self._any.parser.get("segmenter")["spatial_dims"])
 
     @property
     def labels(self) -> dict[str, int]:
@@ -168,10 +190,11 @@ class CalibratedBundle:
             alpha: one of :attr:`alphas`; None for the first.
 
         Raises:
-            ValueError: if the image cannot be read, or alpha is no calibrated level.
+            ValueError: if the image cannot be read, is too large or of other axes or channels than the bundle's, or
+                alpha is no calibrated level.
         """
         level = self._levels[self.level(alpha)]
-        check_readable([{"image": str(image)}])
+        self._check_image(image)
         data = level.parser.get_parsed_content("preprocessing")({"image": str(image)})
         window = level.parser.get_parsed_content("inferer").inferer
         with torch.no_grad():
@@ -182,6 +205,20 @@ class CalibratedBundle:
         classes = len(self.classes)
         labels: MetaTensor = CertaintyMap(level.possible, level.certain)(maps[:classes])  # type: ignore[assignment]
         return Prediction(labels, self._result(level, labels, maps[classes:], thresholds))
+
+    def _check_image(self, image: str | os.PathLike[str]) -> None:
+        """Refuse by its header what is too large, cannot be read, or is not what the segmenter takes."""
+        shape = self.limits.check_path(image)
+        check_readable([{"image": str(image)}])
+        channels = int(self._metadata["inputs"]["image"]["num_channels"])
+        fits = len(shape) == self.spatial_dims and channels == 1
+        fits |= len(shape) == self.spatial_dims + 1 and shape[-1] == channels
+        if not (fits if is_volume(image) else self.spatial_dims == 2):
+            size = " x ".join(map(str, shape))
+            raise ValueError(
+                f"image must have {self.spatial_dims} axes and {channels} channels, got {image} of {size}; send an "
+                "image as the bundle was made for."
+            )
 
     def _result(self, level: _Level, labels: MetaTensor, probs: Tensor, thresholds: Tensor | None) -> dict[str, Any]:
         possible, certain = self.certainty.possible(labels[0]), self.certainty.certain(labels[0])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from monai.data import ImageWriter, NibabelWriter
 from monai.data.utils import to_affine_nd
 
 from monai_coat.data.volumes import FORM
+from monai_coat.files import replacing
 
 __all__ = ["MaskWriter"]
 
@@ -59,7 +61,9 @@ class MaskWriter(NibabelWriter):
             image.header[name] = value
         # Without an affine, which would be written over the header.
         placed = nibabel.Nifti1Image(image.dataobj, None, image.header)  # type: ignore[no-untyped-call]
-        nibabel.save(placed, filename)
+        content = placed.to_bytes()
+        with replacing(filename) as temporary:
+            temporary.write_bytes(gzip.compress(content, 1) if str(filename).lower().endswith(".gz") else content)
 
 
 def _whole(affine: Any) -> Any:

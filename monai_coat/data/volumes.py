@@ -23,6 +23,8 @@ from torch import Tensor
 
 from monai_coat.files.names import kind_of
 
+__all__ = ["FORM", "check_finite_values", "check_same_grid", "read_volume", "to_grid", "volume_grid"]
+
 MOST_VOXELS = 2**29
 """Voxels of a volume: in double precision they take 4 GiB."""
 
@@ -186,6 +188,11 @@ def check_same_grid(path: Path_, other: Path_) -> None:
 def _steps_to(grid: Grid, other: Grid, names: tuple[Path_, Path_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Where each axis goes and whether it is turned round, and the affine afterwards."""
     (affine, size), (other_affine, other_size) = grid, other
+    if len(size) != 3 or len(other_size) != 3:
+        raise ValueError(
+            f"volumes of an image must have three axes, got {size} of {names[0]} and {other_size} of {names[1]}; save "
+            "flat images as PNG, or with a third axis of length 1."
+        )
     steps = orientations.ornt_transform(orientations.io_orientation(affine), orientations.io_orientation(other_affine))
     # As nibabel does it: axes are turned round where they are, then axis i goes to place steps[i, 0].
     new_size = tuple(size[axis] for axis in np.argsort(steps[:, 0]))

@@ -7,5 +7,6 @@ from __future__ import annotations
 from monai_coat.files.atomic import replacing, replacing_folder
 from monai_coat.files.json import read_json, write_json
 from monai_coat.files.names import stem_of
+from monai_coat.files.temporaries import remove_unfinished
 
-__all__ = ["read_json", "replacing", "replacing_folder", "stem_of", "write_json"]
+__all__ = ["read_json", "remove_unfinished", "replacing", "replacing_folder", "stem_of", "write_json"]

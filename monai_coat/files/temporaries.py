@@ -27,7 +27,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["STALE", "temporary_beside"]
+__all__ = ["STALE", "remove_unfinished", "temporary_beside"]
 
 STALE = 24 * 3600.0
 """Seconds without a change after which a temporary is nobody's, where there are no locks."""
@@ -45,7 +45,7 @@ def temporary_beside(final: Path, folder: bool = False) -> Iterator[Path]:
         >>> temporary.exists()
         False
     """
-    _remove_orphans(final)
+    remove_unfinished(final.parent, final.name)
     while True:
         temporary = final.with_name(f".{final.name}.{secrets.token_hex(8)}.tmp")
         # Not mkstemp, whose files nobody else may read.
@@ -60,14 +60,35 @@ def temporary_beside(final: Path, folder: bool = False) -> Iterator[Path]:
             return
 
 
-def _remove_orphans(final: Path) -> None:
-    """Remove temporaries of the same final name that no living writer holds."""
-    name = re.compile(rf"\.{re.escape(final.name)}\.[0-9a-f]{{16}}\.tmp")
+def remove_unfinished(folder: str | os.PathLike[str], name: str | None = None) -> list[str]:
+    """Remove what killed writers left in a folder: temporaries that no living writer holds.
+
+    Args:
+        folder: where to look.
+        name: final name whose temporaries are meant, or None for all.
+
+    Returns:
+        The final names that they were to have.
+
+    Example:
+        >>> folder = getfixture("tmp_path")
+        >>> (folder / ".a.json.0123456789abcdef.tmp").touch()
+        >>> os.utime(folder / ".a.json.0123456789abcdef.tmp", (0, 0))
+        >>> remove_unfinished(folder)
+        ['a.json']
+    """
+    pattern = re.compile(rf"\.({'.+' if name is None else re.escape(name)})\.[0-9a-f]{{16}}\.tmp")
+    removed = []
     with contextlib.suppress(OSError):  # a folder that may be written to but not listed
-        for path in [Path(entry.path) for entry in os.scandir(final.parent) if name.fullmatch(entry.name)]:
+        found = [(Path(entry.path), pattern.fullmatch(entry.name)) for entry in os.scandir(folder)]
+        for path, named in found:
+            if named is None:
+                continue
             with contextlib.suppress(OSError), _lock(path) as mine:  # gone in the meantime, or somebody else's
                 if mine or (mine is None and time.time() - path.stat().st_mtime > STALE):
                     _remove(path)
+                    removed.append(named[1])
+    return sorted(removed)
 
 
 @contextmanager

@@ -20,6 +20,11 @@ from monai_coat.cli.main import main
 requests = pytest.importorskip("requests", reason="MONAI Label is not installed; see make label-test")
 
 
+LIMITED = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2); "
+LIMITED += "os.execv(sys.argv[2], sys.argv[2:])"
+"""Program that limits its memory and becomes another one."""
+
+
 def with_shim() -> str:
     """Where Python looks for modules: first the lines that let torchvision be imported."""
     return os.pathsep.join(filter(None, [str(Path(__file__).parent / "shim"), os.environ.get("PYTHONPATH")]))
@@ -39,11 +44,15 @@ class LabelServer:
         studies: folder of images.
         conf: settings of the app.
         app: folder of another app than ours.
+        memory: bytes of address space that the server may have, if any limit.
+        more: further variables of its environment.
     """
 
     studies: Path
     conf: dict[str, str]
     app: Path | None = None
+    memory: int | None = None
+    more: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=_free_port)
     log: str = ""
 
@@ -72,10 +81,14 @@ class LabelServer:
             "MONAI_LABEL_SESSION_PATH": str(home / "sessions"),
             "MONAI_LABEL_DATASTORE_AUTO_RELOAD": "false",
             "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",
+            **self.more,
         }
+        limits = [sys.executable, "-c", LIMITED, str(self.memory)] if self.memory else []
         self.path = home / f"server_{self.port}.log"
         self.file = self.path.open("w")
-        self.process = subprocess.Popen(command, env=environment, stdout=self.file, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(
+            [*limits, *command], env=environment, stdout=self.file, stderr=subprocess.STDOUT
+        )
         self._wait()
         return self
 
@@ -95,6 +108,11 @@ class LabelServer:
             except requests.ConnectionError:
                 time.sleep(0.5)
         raise TimeoutError(self.path.read_text()[-3000:])
+
+    def memory_of(self, what: str) -> int:
+        """A line of /proc about the server's memory, in MB: VmRSS, VmHWM (its highest), VmPeak (address space)."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith(what))) // 1024
 
     def alive(self) -> bool:
         return self.process.poll() is None and requests.get(f"{self.url}/info/", timeout=30).ok

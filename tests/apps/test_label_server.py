@@ -25,6 +25,7 @@ pytest.importorskip("monailabel", reason="MONAI Label is not installed; make lab
 
 import requests
 from monailabel.client import MONAILabelClient
+from monailabel.client.client import MONAILabelClientException
 from PIL import Image
 from requests_toolbelt.multipart import decoder
 from scipy.ndimage import binary_fill_holes
@@ -171,12 +172,12 @@ def test_hostile_requests_are_answered_with_a_sentence_and_change_nothing(server
     shutil.copy(studies / "synthetic_0000.nii.gz", outside)
     shared = Path(shutil.copy(outside, Path(tempfile.gettempdir()) / f"of_another_{os.getpid()}.nii.gz"))
     hostile = [
-        (404, post(server, str(shared))),
+        (400, post(server, str(shared))),
         (404, post(server, "nobody")),
-        (404, post(server, str(outside))),
-        (404, post(server, "../secret")),
-        (404, post(server, "/etc/passwd")),
-        (404, post(server, "synthetic_0000", image="/etc/passwd")),
+        (400, post(server, str(outside))),
+        (400, post(server, "../secret")),
+        (400, post(server, "/etc/passwd")),
+        (400, post(server, "synthetic_0000", image="/etc/passwd")),
         (404, post(server, "synthetic_0000", model="other")),
         (400, post(server, "synthetic_0000", alpha=0)),
         (400, post(server, "synthetic_0000", result_extension=".exe")),
@@ -224,7 +225,11 @@ def test_the_client_of_monai_label_goes_through_a_session_of_work(server, studie
     assert first["id"] == max(learning, key=lambda name: scores[name])
     label, params = client.infer(MODEL, first["id"], {"alpha": 0.2})
     assert params["method"] == "coat"
-    shutil.copy(label, tmp_path / "final.nii.gz")
+    drawn = nibabel.load(label)
+    with pytest.raises(MONAILabelClientException, match=r"must have one class for each voxel, got .*decide for one"):
+        client.save_label(first["id"], label)
+    final = nibabel.Nifti1Image(decided(np.asarray(drawn.dataobj).squeeze()), drawn.affine)
+    nibabel.save(final, tmp_path / "final.nii.gz")
     client.save_label(first["id"], str(tmp_path / "final.nii.gz"))
     second = client.next_sample("ambiguity", {})["id"]
     assert second in calibration
@@ -279,14 +284,16 @@ def test_annotations_that_cannot_be_compared_are_no_evidence(studies, expected, 
     (tmp_path / "garbage.nii.gz").write_bytes(b"no label")
     nibabel.save(nibabel.Nifti1Image(np.ones((3, 4, 5), np.uint8), np.eye(4)), tmp_path / "small.nii.gz")
     size = nibabel.load(image).shape
-    nibabel.save(nibabel.Nifti1Image(np.ones(size, np.uint8), np.diag([-1.0, 1, 1, 1])), tmp_path / "turned.nii.gz")
+    elsewhere = np.eye(4)
+    elsewhere[0, 3] = 9
+    nibabel.save(nibabel.Nifti1Image(np.ones(size, np.uint8), elsewhere), tmp_path / "shifted.nii.gz")
     values = np.ones(size, np.uint8)
     values[0, 0, :2] = 6
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "open.nii.gz")
     for name, reason in (
-        ("garbage", "annotation must be a readable label map"),
-        ("small", r"must have the image's shape, \(.*\), got \(3, 4, 5\)"),
-        ("turned", r"must have the image's affine, got another"),
+        ("garbage", r"label must be a readable image, got .*garbage.nii.gz"),
+        ("small", r"must have one size, got \(.*\) of .*small.nii.gz"),
+        ("shifted", r"must lie on one another, got .*shifted.nii.gz up to 9 voxels from"),
         ("open", r"must have one class for each voxel, got 'anterior certain, posterior possible' in one of 2 voxels"),
     ):
         watch.annotated(OneAnnotation(image, tmp_path / f"{name}.nii.gz"), "image")

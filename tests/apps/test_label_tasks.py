@@ -23,6 +23,7 @@ from PIL import Image
 
 from monai_coat.apps import CalibratedBundle
 from monai_coat.apps.label.active_learning import AmbiguityScoring
+from monai_coat.apps.label.app import _whole_number
 from monai_coat.apps.label.drift import ServedDrift
 from monai_coat.apps.label.infer_task import CertaintyInferTask, write_labels
 from monai_coat.apps.label.polygons import write_polygons
@@ -110,6 +111,16 @@ def test_outlines_are_those_of_each_class_where_classes_nest_and_touch(tmp_path)
     ):
         points = np.array(spans[name])
         np.testing.assert_allclose([points.min(0), points.max(0)], [low, high], atol=0.5)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "", "1e6"])
+def test_limits_are_positive_whole_numbers(text: str):
+    assert _whole_number({}, "max_voxels", 7) == 7
+    assert _whole_number({"max_voxels": "20"}, "max_voxels", 7) == 20
+    with pytest.raises(
+        ValueError, match=r"--conf max_voxels must be a positive whole number, got .*; leave it out for 7"
+    ):
+        _whole_number({"max_voxels": text}, "max_voxels", 7)
 
 
 class Datastore:

@@ -112,6 +112,30 @@ def test_what_is_no_image_is_named(two_levels, tmp_path):
         served(two_levels).predict(tmp_path / "text.nii.gz")
 
 
+def test_what_the_network_does_not_take_is_said_by_size(two_levels, tmp_path):
+    bundle = served(two_levels)
+    for shape in ((20, 24), (20, 24, 16, 2), (20, 24, 16, 1)):
+        nibabel.save(nibabel.Nifti1Image(np.ones(shape, np.float32), np.eye(4)), tmp_path / "a.nii")
+        expected = rf"must have 3 axes and 1 channels, got .*a.nii of {' x '.join(map(str, shape))}; send"
+        if shape[2:] != (16, 1):
+            with pytest.raises(ValueError, match=expected):
+                bundle.predict(tmp_path / "a.nii")
+    Image.new("L", (20, 24)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"must have 3 axes and 1 channels, got .*a.png of 20 x 24"):
+        bundle.predict(tmp_path / "a.png")
+
+
+def test_no_more_is_taken_on_than_was_said(two_levels, volume_run: VolumeRun, tmp_path):
+    image = next((volume_run.folder / "data" / "synthetic" / "images").iterdir())
+    small = CalibratedBundle(HIPPOCAMPUS, two_levels[:1], "coat", overrides=SMALL, max_voxels=7679)
+    with pytest.raises(ValueError, match=r"at most 7679 voxels, got 7680 \(20 x 24 x 16\)"):
+        small.predict(image)
+    half = nibabel.Nifti1Image(np.ones((10, 12, 8), np.float32), np.diag([4.0, 4.0, 4.0, 1]))
+    nibabel.save(half, tmp_path / "coarse.nii")
+    with pytest.raises(ValueError, match=r"at most 7679 voxels when it is resampled to 1 x 1 x 1 mm, got 48285"):
+        small.predict(tmp_path / "coarse.nii")
+
+
 def test_flat_images_too(calibrated_run: BundleRun):
     bundle = CalibratedBundle(
         calibrated_run.bundle, [calibrated_run.folder / "models"], overrides={"image_size": [64, 64]}
@@ -257,6 +281,77 @@ def test_annotations_give_new_thresholds_calibrated_on_others(volume_run: Volume
     assert before.result["n"] != [len(calibration)] * 2
     again = CalibratedBundle(HIPPOCAMPUS, [tmp_path], method, overrides=SMALL)
     assert again.predict(samples[0]["image"]).result == bundle.predict(samples[0]["image"]).result
+
+
+def test_annotations_in_another_order_of_axes_are_calibrated_on_as_they_lie(volume_run: VolumeRun, tmp_path):
+    """Every one is stored in an order and directions of its own, with the affine that says so."""
+    data, results, moved = volume_run.folder / "data" / "synthetic", [], 0
+    for kind in ("straight", "turned"):
+        models = Path(
+            shutil.copytree(
+                volume_run.folder / "models", tmp_path / kind / "models", ignore=shutil.ignore_patterns("retrained")
+            )
+        )
+        samples = []
+        for number, path in enumerate(sorted((data / "images").iterdir())):
+            label = nibabel.load(data / "labels" / path.name)
+            final = nibabel.Nifti1Image(2 * np.asarray(label.dataobj).astype(np.uint8), label.affine)
+            if kind == "turned":
+                codes = ("LPS", "SAR", "PIR", "IRP")[number % 4]
+                final = final.as_reoriented(nibabel.orientations.axcodes2ornt(codes))
+                moved += final.shape != label.shape
+            nibabel.save(final, tmp_path / kind / path.name)
+            samples.append({"id": path.stem, "image": path, "label": tmp_path / kind / path.name})
+        result = retrain(CalibratedBundle(HIPPOCAMPUS, [models], "crc", overrides=SMALL), samples)
+        results.append(load_calibration(models / "retrained" / result["models"] / "calibration_crc.json"))
+    assert moved > 20
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("content", [b"", b"no label", b"\x1f\x8b cut", "small", "negative", "nan", "beyond"])
+def test_an_annotation_that_cannot_be_used_is_named_and_leaves_nothing(volume_run: VolumeRun, tmp_path, content):
+    models = Path(
+        shutil.copytree(volume_run.folder / "models", tmp_path / "m", ignore=shutil.ignore_patterns("retrained"))
+    )
+    data, samples = volume_run.folder / "data" / "synthetic", []
+    for path in sorted((data / "images").iterdir()):
+        samples.append({"id": path.stem, "image": path, "label": data / "labels" / path.name})
+    values = {"small": np.zeros((3, 4, 5)), "negative": np.full((20, 24, 16), -3), "beyond": np.full((20, 24, 16), 9)}
+    values["nan"] = np.full((20, 24, 16), np.nan)
+    bad = tmp_path / "bad.nii.gz"
+    if isinstance(content, bytes):
+        bad.write_bytes(content)
+    else:
+        nibabel.save(nibabel.Nifti1Image(values[content].astype(np.float32), np.eye(4)), bad)
+    samples[7] = {**samples[7], "label": bad}
+    before = {path.name: path.read_bytes() for path in models.iterdir() if path.is_file()}
+    bundle = CalibratedBundle(HIPPOCAMPUS, [models], "crc", overrides=SMALL)
+    with pytest.raises(ValueError, match=r"annotation of synthetic_0007.nii cannot be used: .*bad.nii.gz.*then\."):
+        retrain(bundle, samples)
+    assert {path.name: path.read_bytes() for path in models.rglob("*") if path.is_file()} == before
+
+
+def test_a_retraining_that_fails_says_why_and_leaves_no_half_made_models(volume_run: VolumeRun, tmp_path, monkeypatch):
+    models = Path(
+        shutil.copytree(volume_run.folder / "models", tmp_path / "m", ignore=shutil.ignore_patterns("retrained"))
+    )
+    data, samples = volume_run.folder / "data" / "synthetic", []
+    for path in sorted((data / "images").iterdir()):  # whose values 1 and 2 both mean the first class here
+        samples.append({"id": path.stem, "image": path, "label": data / "labels" / path.name})
+    bundle = CalibratedBundle(HIPPOCAMPUS, [models], "crc", overrides=SMALL)
+    with pytest.raises(
+        ValueError, match=r"enough images of each class, got: .*no promise about 'posterior'.*: 0 of the 4"
+    ):
+        retrain(bundle, samples)
+    assert [path.name for path in (models / "retrained").iterdir()] == [".lock"]
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copy", full)
+    with pytest.raises(OSError, match="No space"):
+        retrain(bundle, samples)
+    assert [path.name for path in (models / "retrained").iterdir()] == [".lock"]
 
 
 def test_too_few_annotations_change_nothing(volume_run: VolumeRun, two_levels):

@@ -148,3 +148,25 @@ def test_a_header_that_contradicts_itself_is_read_in_one_way(tmp_path):
     volume.set_qform(np.diag([1.0, 2.0, 3.0, 1.0]), 1)
     nibabel.save(volume, tmp_path / "a.nii")
     assert np.allclose(read_volume(tmp_path / "a.nii").affine, volume_grid(tmp_path / "a.nii")[0])
+
+
+def test_a_flat_label_of_a_volume_is_named(tmp_path):
+    nibabel.save(volume(), tmp_path / "image.nii")
+    nibabel.save(volume(shape=(3, 4)), tmp_path / "label.nii")
+    with pytest.raises(ValueError, match=r"must have three axes, got \(3, 4\) of .*label\.nii and \(3, 4, 5\) of"):
+        check_readable([{"image": tmp_path / "image.nii", "label": tmp_path / "label.nii"}])
+
+
+def test_no_more_is_unpacked_than_the_header_says(tmp_path, monkeypatch):
+    """A small file may go on for ever behind its voxels."""
+    content = volume().to_bytes()
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(content + bytes(10**8)))
+    read, whole = [], gzip.GzipFile.read
+
+    def counted(self, size=-1):
+        read.append(piece := whole(self, size))
+        return piece
+
+    monkeypatch.setattr(gzip.GzipFile, "read", counted)
+    assert read_image(tmp_path / "a.nii.gz").shape == (1, 3, 4, 5)
+    assert sum(map(len, read)) < 3 * 2**20

@@ -12,7 +12,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from monai.data import MetaTensor
 from torch import Tensor
 
@@ -66,8 +65,8 @@ class ServedDrift:
         if not path or image in self.risks or picked_as_hard(datastore, image):
             return
         try:
-            masks = read_annotation(path, self.served.certainty, self.served.overlapping)
             uri = datastore.get_image_uri(image)
+            masks = read_annotation(path, uri, self.served.certainty, self.served.overlapping)
             self.risks[image] = {self._promise(alpha): self._risks(uri, masks, alpha) for alpha in self.served.alphas}
         except (ValueError, OSError, RuntimeError) as error:
             logger.warning("annotation %s says nothing about the calibration: %s", path, error)
@@ -97,12 +96,6 @@ class ServedDrift:
     def _risks(self, image: str, masks: MetaTensor, alpha: float) -> Risks:
         """The risk that each class's possible set has on the image."""
         labels = self.served.predict(image, alpha).labels
-        if masks.shape[1:] != labels.shape[1:]:
-            raise ValueError(
-                f"it must have the image's shape, {tuple(labels.shape[1:])}, got {tuple(masks.shape[1:])}."
-            )
-        if self.served.spatial_dims == 3 and not np.allclose(masks.affine, labels.affine, atol=1e-3):
-            raise ValueError("it must have the image's affine, got another; save it in the space of the image.")
         sets = self.served.certainty.possible(labels[0].as_subclass(Tensor))
         risk = risk_named(self.served.calibration(alpha).controls)
         # The set as scores of 0 and 1, cut between them: the same definition that was calibrated.

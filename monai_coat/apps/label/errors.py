@@ -1,46 +1,58 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Errors of the server as sentences: MONAI Label answers some of them with "Internal Server Error" alone.
+"""Errors of MONAI Label as sentences: it answers some of them with two words, others with lists or without an answer.
 
-Tested by tests/apps/test_label_server.py.
+Tested by tests/apps/test_hostile_requests.py.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from monailabel.interfaces.exception import MONAILabelException
+from starlette.exceptions import HTTPException
 
-__all__ = ["answer_in_sentences"]
+__all__ = ["answer_in_sentences", "in_a_sentence"]
 
 
 def answer_in_sentences(server: Any) -> None:
     """Make a server say what was wrong with a request that MONAI Label could not take.
 
     Args:
-        server: MONAI Label's FastAPI application, which may be running already.
+        server: MONAI Label's FastAPI application.
     """
-    server.add_exception_handler(json.JSONDecodeError, _no_json)
-    server.add_exception_handler(RecursionError, _no_json)
-    server.add_exception_handler(MONAILabelException, _refused)
-    server.middleware_stack = None  # built anew, with these, at the next request
-    server.middleware("http")(_params_are_a_form)
+    server.add_exception_handler(HTTPException, _refused)
+    server.add_exception_handler(RequestValidationError, _not_understood)
+    server.add_exception_handler(MONAILabelException, _failed)
 
 
-async def _params_are_a_form(request: Request, call_next: Any) -> Any:
-    json_body = request.headers.get("content-type", "").startswith("application/json")
-    path = request.url.path
-    if json_body and "/infer/" in path and "/infer/wsi/" not in path:  # ignored, and with it the level asked for
-        return JSONResponse({"detail": "infer takes a form with a field params, not a JSON body: send it so."}, 415)
-    return await call_next(request)
+async def _refused(request: Request, error: HTTPException) -> JSONResponse:
+    detail = str(error.detail)
+    if detail == HTTPStatus(error.status_code).phrase or " " not in detail:
+        detail = f"{request.method} {request.url.path[:100]} is not served here ({detail}); /docs lists what is."
+    return JSONResponse({"detail": detail}, error.status_code, headers=error.headers)
 
 
-async def _no_json(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": f"params must be a JSON object, got something else ({error})."}, 400)
+async def _not_understood(request: Request, error: RequestValidationError) -> JSONResponse:
+    """Without what came, which may be anything and cannot always be said in JSON."""
+    faults = [f"{' '.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+    return JSONResponse({"detail": f"request must fit its address, see /docs, got {'; '.join(faults)[:500]}."}, 422)
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
+async def _failed(request: Request, error: MONAILabelException) -> JSONResponse:
     return JSONResponse({"detail": str(getattr(error, "msg", error))}, 400)
+
+
+@contextmanager
+def in_a_sentence() -> Iterator[None]:
+    """Answer 400 with the message where a value, a file or a tensor of a request is found wrong."""
+    try:
+        yield
+    except (ValueError, TypeError, OverflowError, RuntimeError, OSError) as error:
+        raise HTTPException(400, str(error)) from error

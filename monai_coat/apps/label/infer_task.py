@@ -7,12 +7,12 @@ Tested by tests/apps/test_label_server.py.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fastapi import HTTPException
 from monai.data import MetaTensor
 from monai.transforms import SaveImage
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
@@ -20,6 +20,8 @@ from monailabel.transform.writer import write_itk
 from PIL import Image
 from torch import Tensor
 
+from monai_coat.apps.label.errors import in_a_sentence
+from monai_coat.apps.label.levels import alpha_of
 from monai_coat.apps.label.polygons import write_polygons
 from monai_coat.apps.serving import CalibratedBundle
 
@@ -58,25 +60,14 @@ class CertaintyInferTask(InferTask):  # type: ignore[misc]
         Raises:
             HTTPException: 400 with a sentence, for a level that was not calibrated or an image that cannot be read.
         """
-        try:
-            alpha = _alpha(request.get("alpha"))
+        with in_a_sentence():
+            alpha, extension = alpha_of(request.get("alpha")), _extension(request, self.served.spatial_dims)
             prediction = self.served.predict(request["image"], alpha)
             result = {**prediction.result, "label_names": self.served.labels}
+            json.dumps(result, allow_nan=False)  # raises where a number is none
             if request.get("output") in ("asap", "dsa") and self.served.spatial_dims == 2:
                 return write_polygons(prediction.labels[0].as_subclass(Tensor), self.served.certainty, result, request)
-            path = write_labels(prediction.labels, _extension(request, self.served.spatial_dims))
-        except (ValueError, TypeError, RuntimeError, OSError) as error:
-            raise HTTPException(400, str(error)) from error
-        return path, result
-
-
-def _alpha(value: Any) -> float | None:
-    """A number, or the first of the options that a viewer sends back untouched."""
-    if isinstance(value, list | tuple):
-        value = value[0] if value else None
-    if isinstance(value, str):
-        value = float(value) if value else None
-    return None if value is None else value
+            return write_labels(prediction.labels, extension), result
 
 
 def _extension(request: dict[str, Any], dims: int) -> str:

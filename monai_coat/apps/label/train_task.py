@@ -12,12 +12,14 @@ from typing import Any
 
 from monailabel.interfaces.tasks.train import TrainTask
 
+from monai_coat.apps.label.levels import alpha_of
 from monai_coat.apps.retraining import retrain
 from monai_coat.apps.serving import CalibratedBundle
 
 __all__ = ["ThresholdTrainTask"]
 
 logger = logging.getLogger(__name__)
+EPOCHS, MOST_EPOCHS = 40, 10_000
 
 
 class ThresholdTrainTask(TrainTask):  # type: ignore[misc]
@@ -35,7 +37,7 @@ class ThresholdTrainTask(TrainTask):  # type: ignore[misc]
 
     def config(self) -> dict[str, Any]:
         """What a viewer may set."""
-        return {"alpha": list(self.served.alphas), "max_epochs": 40}
+        return {"alpha": list(self.served.alphas), "max_epochs": EPOCHS}
 
     def __call__(self, request: dict[str, Any], datastore: Any) -> dict[str, Any]:
         """Retrain; the answer says what was learned from and calibrated on, or why not."""
@@ -43,12 +45,27 @@ class ThresholdTrainTask(TrainTask):  # type: ignore[misc]
         for image in sorted(datastore.get_labeled_images("final")):
             label = datastore.get_label_uri(image, "final")
             samples.append({"id": image, "image": datastore.get_image_uri(image), "label": label})
-        alpha = request.get("alpha")
-        alpha = alpha[0] if isinstance(alpha, list) else alpha
+        alpha, epochs = self._settings(request)
         try:
-            result = retrain(self.served, samples, alpha, int(request.get("max_epochs", 40)))
+            result = retrain(self.served, samples, alpha, epochs)
         except ValueError as error:
             logger.warning("%s", error)
             return {"error": str(error)}
         self.served.refresh()
         return result
+
+    def check(self, request: dict[str, Any]) -> None:
+        """Refuse a request whose settings cannot be meant, before a process is started for it.
+
+        Raises:
+            TypeError, ValueError: with a sentence.
+        """
+        for each in (request, *(value for value in request.values() if isinstance(value, dict))):
+            self._settings(each)
+
+    def _settings(self, request: dict[str, Any]) -> tuple[float, int]:
+        """Level and number of epochs of a request."""
+        epochs = request.get("max_epochs", EPOCHS)
+        if not isinstance(epochs, int) or isinstance(epochs, bool) or not 1 <= epochs <= MOST_EPOCHS:
+            raise ValueError(f"max_epochs must be a whole number from 1 to {MOST_EPOCHS}, got {ascii(epochs)[:60]}.")
+        return self.served.level(alpha_of(request.get("alpha"))), epochs
