@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from monai_coat.cli.level import level
+
 __all__ = ["add_to", "run_command"]
 
 
@@ -27,7 +29,7 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--mask-threshold", type=float, help="masks are foreground from this value on, if not 0/1 or 0/255"
     )
-    command.add_argument("--alpha", type=float, default=0.1, help="tolerated mean false negative rate")
+    command.add_argument("--alpha", type=level, default=0.1, help="tolerated mean false negative rate")
     command.add_argument("--output", type=Path, default=Path("calibration.json"), help="file to write")
     command.set_defaults(run=run_command)
 

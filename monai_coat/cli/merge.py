@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from monai_coat.cli.level import level
+
 __all__ = ["add_to", "run_command"]
 
 
@@ -20,7 +22,7 @@ def add_to(commands: Any) -> None:
     """Add the command to the program."""
     command = commands.add_parser("merge", help="calibrate together what several sites have collected")
     command.add_argument("files", type=Path, nargs="+", help="statistic files of different images")
-    command.add_argument("--alpha", type=float, default=0.1, help="tolerated mean of the risk (default 0.1)")
+    command.add_argument("--alpha", type=level, default=0.1, help="tolerated mean of the risk (default 0.1)")
     command.add_argument("--largest", type=int, default=512, help="MiB that a file may unpack to (default 512)")
     command.add_argument("--output", type=Path, default=Path("calibration.json"), help="file to write")
     command.set_defaults(run=run_command)

@@ -16,6 +16,7 @@ from monai.handlers import CheckpointLoader
 
 from monai_coat.calibration import identity_of
 from monai_coat.files import read_json, write_json
+from monai_coat.handlers.random_states import RandomStates
 from monai_coat.networks.weights import save_whole
 
 __all__ = ["ResumeCheckpoint"]
@@ -33,7 +34,9 @@ class ResumeCheckpoint:
 
     Args:
         save_dir: folder of the checkpoints.
-        save_dict: objects with ``state_dict`` by name: network, optimizer, scheduler. The trainer is added.
+        save_dict: objects with ``state_dict`` by name: network, optimizer, scheduler. The trainer is added, and the
+            states of random numbers: a run that goes on ends as an undisturbed one, to the bit, if this handler is
+            attached after those that draw, such as a validation.
         interval: epochs between saves; the last epoch is saved in any case.
         settings: what the training depends on, by name: loss, rates, transforms, files (see
             :func:`~monai_coat.data.file_stamps`). Their digests are kept beside the checkpoints, and a run with others
@@ -63,7 +66,7 @@ class ResumeCheckpoint:
 
     def attach(self, engine: Engine) -> None:
         """Save after epochs of this engine, and load what there is when it starts."""
-        self.save_dict["trainer"] = engine
+        self.save_dict |= {"trainer": engine, "random": RandomStates(engine)}
         engine.add_event_handler(Events.STARTED, self._load)
         saver = Checkpoint(self.save_dict, self._write, score_function=_epoch, score_name="epoch", n_saved=None)
         engine.add_event_handler(Events.EPOCH_COMPLETED(event_filter=self._is_due), saver)

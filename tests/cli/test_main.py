@@ -41,3 +41,11 @@ def test_an_error_is_one_sentence_and_the_status_2(arguments, sentence, capsys, 
     assert error.startswith("python -m monai_coat: ")
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [["calibrate", "--probs", "a", "--labels", "b"], ["merge", "a.npz"]])
+def test_a_level_that_is_no_number_is_named(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--alpha", "10%"])
+    assert end.value.code == 2
+    assert "level must be a number, such as 0.1 for 10 %, got '10%'." in capsys.readouterr().err

@@ -165,7 +165,7 @@ def test_the_newest_is_the_one_of_the_largest_number(tmp_path):
 def test_checkpoints_are_the_hosts(tmp_path):
     train(tmp_path)
     content = torch.load(tmp_path / "checkpoints" / f"checkpoint_epoch={EPOCHS}.pt", weights_only=True)
-    assert set(content) == {"network", "optimizer", "lr_scheduler", "trainer"}
+    assert set(content) == {"network", "optimizer", "lr_scheduler", "trainer", "random"}
 
 
 @pytest.mark.parametrize("interval", [0, -1])
