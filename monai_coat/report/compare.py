@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from monai_coat.calibration import CalibrationResult
 from monai_coat.data import read_image
-from monai_coat.files import replacing, stem_of
+from monai_coat.files import replacing
 from monai_coat.handlers import PackedMasks, load_losses
 from monai_coat.metrics import ImageRecord
 from monai_coat.networks import AdaptiveSegmenter
@@ -29,7 +29,7 @@ from monai_coat.report.certain import (
     summarize_certain,
 )
 from monai_coat.report.page import draw_page
-from monai_coat.report.panels import Panel, choose_panels
+from monai_coat.report.panels import Panel, choose_panels, pictures_of
 from monai_coat.report.records import save_records
 from monai_coat.report.table import MethodSummary, comparison_table, save_table, to_markdown
 
@@ -164,10 +164,12 @@ def _panels(
     if not kept or any(len(each.shape) != 3 or each.shape[0] != 1 for each in kept.values()):
         return []
     first, last = next(iter(records)), list(records)[-1]
-    images = {stem_of(sample["label"]): sample["image"] for sample in samples}
+    images = pictures_of(samples)
     coverage = {method: {r.name: r.coverage for r in each} for method, each in records.items()}
     panels = []
     for title, name in choose_panels(records, first, last):
+        if name not in images:
+            continue
         shown = {method: masks[method][name].unpack()[0][0].T for method in (first, last)}
         panels.append(
             Panel(

@@ -17,13 +17,12 @@ from monai.engines import Evaluator
 from numpy.typing import NDArray
 
 from monai_coat.data import read_image
-from monai_coat.files import stem_of
 from monai_coat.handlers import PackedMasks
 from monai_coat.metrics import ImageRecord
 from monai_coat.networks import AdaptiveSegmenter
 from monai_coat.report.compare import Records, run_all, write_comparison
 from monai_coat.report.page import draw_page
-from monai_coat.report.panels import Panel, choose_panels
+from monai_coat.report.panels import Panel, choose_panels, pictures_of
 from monai_coat.report.table import MethodSummary
 
 __all__ = ["compare_classes", "orthogonal_panels"]
@@ -118,10 +117,12 @@ def _panels(
     if not kept or any(len(each.shape) != 4 for each in kept.values()):
         return []
     shown = {name: each for name, each in records.items() if name in (next(iter(records)), list(records)[-1])}
-    images = {stem_of(sample["label"]): sample["image"] for sample in samples}
+    images = pictures_of(samples)
     coverage = {method: {r.name: r.coverage for r in each} for method, each in shown.items()}
     panels: list[Panel] = []
     for title, name in choose_panels(shown, *([*shown] if len(shown) == 2 else [*shown] * 2))[:VOLUMES]:
+        if name not in images:
+            continue
         sets = {method: masks[method][name].unpack()[0][index] for method in shown}
         covered = {method: coverage[method][name] for method in shown}
         panels += orthogonal_panels(title, _volume(images[name]), kept[name].unpack()[1][index], sets, covered)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,18 +13,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_coat.files import stem_of
 from monai_coat.report._sheet import FAINT, GRID, LINE, PLAIN, SMALL, Box, MethodStyle, Sheet, drawing, fit, wrap
 from monai_coat.report.records import ImageRecord, check_same_images, with_foreground
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Panel", "choose_panels"]
+__all__ = ["Panel", "choose_panels", "pictures_of"]
 
 EACH = 2  # images for each reason to show one
 TITLE_LINES = 3
 MARGIN = 0.08  # inches between title, picture and text
 NUMBER, SWATCH = 0.72, 0.34  # inches for a column of numbers and for a piece of line
+
+
+def pictures_of(samples: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Image file of each record's name; none where labels in several folders share a name, which records do not tell apart.
+
+    Example:
+        >>> samples = [{"label": f"{place}/1.png", "image": f"{place}/1.jpg"} for place in ("a", "b")]
+        >>> pictures_of([*samples, {"label": "a/2.png", "image": "a/2.jpg"}])
+        {'2': 'a/2.jpg'}
+    """
+    stems = [stem_of(sample["label"]) for sample in samples]
+    often = Counter(stems)
+    return {stem: sample["image"] for stem, sample in zip(stems, samples, strict=True) if often[stem] == 1}
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by

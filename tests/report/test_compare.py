@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -77,3 +79,13 @@ def test_every_tile_shows_the_image_of_its_name(evaluator, samples):
         assert panel.image.max() == pytest.approx(brightest[name], abs=1e-6), panel.title
         assert panel.label[:, :6].all()
         assert not panel.label[:, 6:].any()
+
+
+def test_no_tile_shows_the_image_of_another_folder(evaluator, samples, tmp_path):
+    """Records are named by the label's file alone: of two with one name, none is shown rather than the wrong one."""
+    (tmp_path / "other").mkdir()
+    twice = [{**samples[0], "image": str(tmp_path / "other" / Path(samples[0]["image"]).name)}]
+    evaluated = run_all(evaluator, networks())
+    panels = _panels(evaluated.records, evaluated.masks, [*samples, *twice])
+    assert panels
+    assert not any(str(samples[0]["id"]) in panel.title for panel in panels)
