@@ -21,7 +21,8 @@ class CalibratedMask(nn.Module):
     An exported :class:`~monai_coat.networks.AdaptiveSegmenter` gives scores, and leaves the cut to who reads the file.
     This module gives the mask itself: TorchScript, ``torch.export`` and ONNX files of it need no Python of this
     package. It holds a copy of the network as it was calibrated, and stays in evaluation mode. The mask is uint8, which
-    every runtime and viewer takes; several have no bool. A file cannot refuse scores that are NaN: they are inside.
+    every runtime and viewer takes; several have no bool. A file cannot refuse scores that
+    are NaN or infinite: they are inside.
 
     Args:
         network: a calibrated network, bare or wrapped.
@@ -53,4 +54,5 @@ class CalibratedMask(nn.Module):
         """Mask ``(B, C, *spatial)``, uint8 in {0, 1}, of images ``(B, channels, *spatial)``."""
         scores: Tensor = self.network(image)
         cutoff = self.network.calibrated_cutoff.reshape([1, -1] + [1] * (scores.dim() - 2))
-        return (~(scores < cutoff)).to(torch.uint8)
+        outside = (scores < cutoff) & (scores >= -3.4028234663852886e38)  # the lowest finite; neither is true of NaN
+        return (~outside).to(torch.uint8)

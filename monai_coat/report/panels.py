@@ -29,7 +29,7 @@ NUMBER, SWATCH = 0.72, 0.34  # inches for a column of numbers and for a piece of
 
 
 def pictures_of(samples: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Image file of each record's name; none where labels in several folders share a name, which records do not tell apart.
+    """Image file of each record's name; none where labels in several folders share it: records do not tell them apart.
 
     Example:
         >>> samples = [{"label": f"{place}/1.png", "image": f"{place}/1.jpg"} for place in ("a", "b")]
