@@ -163,3 +163,38 @@ def test_the_main_picture_of_a_telephone_is_read(tmp_path):
     main, preview = Image.fromarray(corner((16, 16))), Image.fromarray(corner((8, 8)))
     main.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[preview])
     assert read_image(tmp_path / "a.jpg").shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize("reader", [read_label_map, read_map, read_mask])
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_a_colour_is_no_grey_however_weak_unless_the_file_is_lossy(tmp_path, reader, channel):
+    values = np.stack([corner()] * 3, -1)
+    values[0, 0, channel] = 254
+    Image.fromarray(values).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"must be grey, got colours in .*a\.png"):
+        reader(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("reader", [read_label_map, read_map, read_mask])
+def test_an_alpha_that_is_almost_opaque_is_refused(tmp_path, reader):
+    image = Image.fromarray(corner()).convert("LA")
+    image.putalpha(254)
+    image.save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"must have opaque pixels, got alpha down to 254 in .*a\.png"):
+        reader(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", ["a.png", "a.nii", "a.nii.gz"])
+def test_a_device_is_not_opened(tmp_path, reader, name):
+    (tmp_path / name).symlink_to("/dev/null")
+    with pytest.raises(ValueError, match=rf"must be a readable .*{name} \(it is a device or a pipe"):
+        reader(tmp_path / name)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", ["a.gif", "a.npy", "a"])
+def test_other_endings_are_refused(tmp_path, reader, name):
+    Image.fromarray(corner()).save(tmp_path / name, format="GIF")
+    with pytest.raises(ValueError, match=rf"must be a readable file, got .*{name} \(its ending is none of \.png, "):
+        reader(tmp_path / name)

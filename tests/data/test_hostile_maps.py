@@ -204,6 +204,9 @@ COMPRESSED = {
     "30000^3 voxels": content(gzip.compress(nifti((30_000,) * 3))),
     "2^32 bytes that are not there": content(gzip.compress(nifti((32_767, 16_384, 1), datatype=64, bitpix=64))),
     "2^29 voxels that are not there": content(gzip.compress(nifti((1024, 1024, 512)))),
+    "2^32 bytes that the end agrees with": content(
+        gzip.compress(nifti((1024, 1024, 512), datatype=64, bitpix=64)[:352])
+    ),
     "gzip of gzip": content(gzip.compress(gzip.compress(nifti()))),
     "zip": content(b"PK\3\4" + bytes(400)),
     "only a gzip header": content(gzip.compress(b"")[:10]),
@@ -327,3 +330,10 @@ def test_what_follows_a_volume_is_not_unpacked(tmp_path):
     assert tracemalloc.get_traced_memory()[1] < 2**25
     tracemalloc.stop()
     assert np.array_equal(mask[0].numpy(), values == 1)
+
+
+@pytest.mark.parametrize(("shape", "message"), [((1024, 1024, 512), "it ends after"), ((1024, 1024, 513), "more than")])
+def test_how_many_voxels_a_volume_may_have_is_looked_at_first(tmp_path, shape, message):
+    (tmp_path / "a.nii").write_bytes(nifti(shape))
+    with pytest.raises(ValueError, match=message):
+        read_mask(tmp_path / "a.nii")

@@ -134,7 +134,8 @@ def test_what_rounding_put_above_one_is_one(tmp_path):
 @pytest.mark.parametrize("value", [-1e-6, 1.01, np.nan, np.inf])
 def test_other_values_are_named_as_they_are(tmp_path, value):
     nibabel.save(nibabel.Nifti1Image(np.full((2, 2, 2), value, np.float32), np.eye(4)), tmp_path / "a.nii")
-    with pytest.raises(ValueError, match=r"probs must (be in|have finite).*a\.nii") as error:
+    message = "be in" if np.isfinite(value) else "have finite values, got 8 that are not in"
+    with pytest.raises(ValueError, match=rf"probs must {message}.*a\.nii") as error:
         read_map(tmp_path / "a.nii")
     assert not np.isfinite(value) or f"{np.float32(value):.9g}" in str(error.value)
 
@@ -177,3 +178,11 @@ def test_the_command_can_be_told_what_foreground_is(folders, capsys):
     assert "mask must hold 0 and 1, or 0 and 255, got 0, 2 in" in capsys.readouterr().err
     assert main([*arguments, "--mask-threshold", "2", "--output", str(folders / "c.json")]) == 0
     assert load_calibration(folders / "c.json").n == (39,)
+
+
+def test_a_folder_of_masks_in_the_place_of_maps_is_refused(folders):
+    (folders / "masks/40.png").unlink()
+    with pytest.raises(
+        ValueError, match=r"scores must have more values than 0 and 1, got masks; .*00\.png and the others"
+    ):
+        calibrate_saved_maps(map_datalist(folders / "masks", folders / "masks"), alpha=0.2)

@@ -182,3 +182,44 @@ def test_foreground_has_one_value_in_a_collection(tmp_path):
     with pytest.raises(ValueError, match=r"masks must have one value of foreground, got 1 in .*a\.png and 255 in .*b"):
         list(read_masks(paths))
     assert [int(mask.sum()) for _, mask in read_masks(paths, threshold=1)] == [25, 25]
+
+
+@pytest.mark.parametrize(("value", "inside"), [(0, False), (120, False), (127, False), (128, True), (136, True)])
+def test_a_compressed_mask_is_cut_from_128_on(tmp_path, value, inside):
+    """A block of one value is kept exactly; few pixels lie in between, so that it is a mask."""
+    values = np.zeros((64, 64), np.uint8)
+    values[8:16, 8:16] = value
+    Image.fromarray(values).save(tmp_path / "mask.jpg", quality=100)
+    assert bool(read_mask(tmp_path / "mask.jpg")[0, 12, 12]) is inside
+
+
+@pytest.mark.parametrize(("value", "clear"), [(56, True), (72, False), (128, False), (184, False), (200, True)])
+def test_grey_is_what_lies_in_the_middle_half(tmp_path, value, clear):
+    Image.fromarray(np.full((64, 64), value, np.uint8)).save(tmp_path / "mask.jpg", quality=100)
+    if clear:
+        assert read_mask(tmp_path / "mask.jpg").all() == (value > 127)
+        return
+    with pytest.raises(ValueError, match=r"mask must be black and white, got 100%"):
+        read_mask(tmp_path / "mask.jpg")
+
+
+@pytest.mark.parametrize(("value", "is_noise"), [(16, True), (17, False), (200, False)])
+def test_noise_has_small_values(tmp_path, value, is_noise):
+    values = np.zeros((16, 16), np.uint8)
+    values[0, 0], values[12, 3] = 2, value
+    paths = [write(tmp_path / "a.png", values), write(tmp_path / "b.png", SQUARE * 255)]
+    if is_noise:
+        assert {place: int(mask.sum()) for place, mask in read_masks(paths)} == {0: 0, 1: 25}
+        return
+    with pytest.raises(ValueError, match=rf"got 0, 2, {value} in .*a\.png"):
+        list(read_masks(paths))
+
+
+@pytest.mark.parametrize(("value", "label"), [(1.0009, 1), (0.9991, 1), (1.002, None), (0.8, None)])
+def test_a_thousandth_is_rounding_and_more_is_not(tmp_path, value, label):
+    path = write(tmp_path / "label.nii.gz", np.full((2, 2, 2), value, np.float32))
+    if label is not None:
+        assert read_label_map(path).unique().tolist() == [label]
+        return
+    with pytest.raises(ValueError, match=r"label must hold whole numbers"):
+        read_label_map(path)

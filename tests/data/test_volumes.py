@@ -170,3 +170,30 @@ def test_no_more_is_unpacked_than_the_header_says(tmp_path, monkeypatch):
     monkeypatch.setattr(gzip.GzipFile, "read", counted)
     assert read_image(tmp_path / "a.nii.gz").shape == (1, 3, 4, 5)
     assert sum(map(len, read)) < 3 * 2**20
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("lacking", [1, 9, 200])
+def test_a_file_that_lacks_a_byte_is_named(tmp_path, reader, name, lacking):
+    nibabel.save(volume(shape=(20, 20, 20)), tmp_path / "whole.nii")
+    short = (tmp_path / "whole.nii").read_bytes()[:-lacking]
+    (tmp_path / name).write_bytes(short if name == "a.nii" else gzip.compress(short))
+    with pytest.raises(ValueError, match=rf"got .*{name} \(it ends after {8352 - lacking} of 8352 bytes\)"):
+        reader(tmp_path / name)
+
+
+def test_axes_of_other_lengths_in_the_same_order_are_another_size(tmp_path):
+    nibabel.save(volume(shape=(4, 3, 5)), tmp_path / "label.nii")
+    with pytest.raises(ValueError, match=r"one size, got \(4, 3, 5\) of label and \(3, 4, 5\) of image"):
+        to_grid(read_mask(tmp_path / "label.nii"), (np.eye(4), (3, 4, 5)), ("label", "image"))
+
+
+def test_the_distance_is_in_the_shortest_edges(tmp_path):
+    """A third of a millimetre is little of a slice of 5 mm, and two thirds of a voxel of 0.5 mm."""
+    grid = np.diag([0.5, 0.7, 5, 1])
+    moved = grid.copy()
+    moved[2, 3] = 0.3
+    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 4, 5), np.uint8), moved), tmp_path / "label.nii")
+    with pytest.raises(ValueError, match=r"got label up to 0\.6 voxels from image"):
+        to_grid(read_mask(tmp_path / "label.nii"), (grid, (3, 4, 5)), ("label", "image"))
