@@ -31,9 +31,8 @@ class RestoreGridd(Invertd):
         >>> from monai.transforms import Flipd
         >>> flip = Flipd("image", 0)
         >>> data = flip({"image": MetaTensor(torch.arange(4.0).reshape(1, 2, 2))})
-        >>> RestoreGridd("pred", flip, "image")({**data, "pred": data["image"]})["pred"]
-        metatensor([[[0., 1.],
-                     [2., 3.]]])
+        >>> RestoreGridd("pred", flip, "image")({**data, "pred": data["image"]})["pred"].tolist()
+        [[[0.0, 1.0], [2.0, 3.0]]]
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
