@@ -135,7 +135,8 @@ def _unpacked(path: Path, size: int) -> int:
 
 
 def _unreadable(path: Path_, error: BaseException) -> ValueError:
-    return ValueError(f"volume must be a readable NIfTI file, got {path} ({error}); replace the file.")
+    said = str(error) or type(error).__name__
+    return ValueError(f"volume must be a readable NIfTI file, got {path} ({said}); replace the file.")
 
 
 def check_finite_values(values: Tensor, path: Path_, name: str, remedy: str) -> None:
