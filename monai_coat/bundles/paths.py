@@ -60,6 +60,8 @@ def _typed(setting: Any) -> str | None:
 
 
 def _is_read_as(argument: str, setting: Any) -> bool:
+    if argument[0] in "'\"":  # quoted, and so read as it is meant
+        return False
     value = read_value(argument) if has_fire else argument
     if isinstance(value, str):
         value = value.replace("#", "::")

@@ -63,7 +63,9 @@ class MaskWriter(NibabelWriter):
         placed = nibabel.Nifti1Image(image.dataobj, None, image.header)  # type: ignore[no-untyped-call]
         content = placed.to_bytes()
         with replacing(filename) as temporary:
-            temporary.write_bytes(gzip.compress(content, 1) if str(filename).lower().endswith(".gz") else content)
+            temporary.write_bytes(
+                gzip.compress(content, 1, mtime=0) if str(filename).lower().endswith(".gz") else content
+            )
 
 
 def _whole(affine: Any) -> Any:

@@ -44,6 +44,13 @@ def test_what_was_typed_is_found_again(monkeypatch):
     assert as_path("other") == "other"
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_quotes_that_python_takes_away_are_no_part_of_a_name(monkeypatch, quote):
+    typed = [f"{quote}{name}{quote}" for name in ("models", "1e3", "im#1")]
+    monkeypatch.setattr(sys, "argv", ["run", "--model_dir", typed[0], "--input_dir", typed[1], "--masks_dir", typed[2]])
+    assert [as_path(setting) for setting in ("models", "1e3", "im::1")] == ["models", "1e3", "im#1"]
+
+
 @pytest.mark.parametrize("typed", [["im#1", "im#2"], ["im", "im#1"], ["1e3", "1000.0"]])
 def test_names_that_read_the_same_are_refused(monkeypatch, typed):
     monkeypatch.setattr(sys, "argv", ["run", "--input_dir", typed[0], "--masks_dir", typed[1]])
