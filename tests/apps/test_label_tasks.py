@@ -69,6 +69,26 @@ def test_the_file_holds_the_sets_that_were_calibrated(request, fixture, extensio
     np.testing.assert_allclose(np.mean(missed, 0), served.calibration().risk, rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:.*pixdim")  # by MONAI, of headers that contradict themselves
+@pytest.mark.parametrize("extension", [".nii.gz", ".nii"])
+def test_the_file_has_both_forms_of_the_image(touching_run, tmp_path, extension):
+    """A viewer that goes by the qform and one that goes by the sform both show the answer over the image."""
+    image = nibabel.Nifti1Image(np.random.default_rng(0).random((16, 24, 16), np.float32), None)
+    image.set_sform(np.diag([-1.0, 1.0, 1.0, 1.0]), 1)
+    turned = [[0.0, -1.0, 0.0, 5.0], [1.0, 0.0, 0.0, 2.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+    image.set_qform(np.array(turned), 2)
+    nibabel.save(image, tmp_path / "image.nii.gz")
+    request = {"image": str(tmp_path / "image.nii.gz"), "result_extension": extension}
+    path, _ = CertaintyInferTask(served_of(touching_run))(request)
+    labels = nibabel.load(path)
+    for form in ("sform", "qform"):
+        (expected, code), (got, got_code) = (getattr(file, f"get_{form}")(coded=True) for file in (image, labels))
+        assert got_code == code
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert labels.shape == image.shape
+    Path(path).unlink()
+
+
 @pytest.mark.parametrize(("count", "bits"), [(5, 8), (6, 32), (10, 32)])
 @pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd", ".png"])
 def test_every_label_survives_its_file(count: int, bits: int, extension: str):

@@ -24,6 +24,7 @@ from monai_coat.apps.label.errors import in_a_sentence
 from monai_coat.apps.label.levels import alpha_of
 from monai_coat.apps.label.polygons import write_polygons
 from monai_coat.apps.serving import CalibratedBundle
+from monai_coat.data import MaskWriter
 
 __all__ = ["CertaintyInferTask", "write_labels"]
 
@@ -82,7 +83,8 @@ def _extension(request: dict[str, Any], dims: int) -> str:
 def write_labels(labels: MetaTensor, extension: str) -> str:
     """Write labels ``(1, *spatial)`` to a new temporary file, which the server removes once it was sent.
 
-    The file has the type of the labels, 8 bits or, with more than five classes, 32; PNG files have 16 bits then.
+    The file has the type of the labels, 8 bits or, with more than five classes, 32; PNG files have 16 bits then. NIfTI
+    files have both forms of their image's header.
     """
     with tempfile.NamedTemporaryFile(suffix=extension, delete=False) as file:
         path = Path(file.name)
@@ -101,6 +103,7 @@ def write_labels(labels: MetaTensor, extension: str) -> str:
         resample=False,
         separate_folder=False,
         print_log=False,
+        writer=None if extension == ".png" else MaskWriter,
     )
     save(labels, filename=str(path).removesuffix(extension))
     return str(path)
