@@ -21,23 +21,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = "# Copyright (c) the monai_coat authors.\n# Licensed under the Apache License, Version 2.0 (see LICENSE).\n"
 LAYERS = ["files functional", "calibration losses scorers", "networks", "metrics data", "transforms"]
-LAYERS += ["inferers handlers", "report", "comparison bundles", "cli", "apps"]
+LAYERS += ["inferers handlers", "report", "comparison bundles predictions", "cli", "apps"]
 LAYER = {room: level for level, rooms in enumerate(LAYERS) for room in rooms.split()}
 FREE = {"", "_version", "__main__"}  # beside the layers: they may import anything
 ALONE = {"files": set(), "functional": {"torch", "numpy"}}
 ALONE |= {"calibration": {"torch", "numpy", "monai_coat.functional", "monai_coat.files"}}
 # The lowest layer that may import a package.
-PACKAGES = {"torch": 0, "numpy": 0, "monai": 1, "sklearn": 1, "nibabel": 3, "PIL": 3, "ignite": 5, "matplotlib": 6}
-PACKAGES |= {
-    "fire": 7,
-    "scipy": 7,
-    "monailabel": 9,
-    "fastapi": 9,
-    "starlette": 9,
-    "psutil": 9,
-    "filelock": 9,
-    "skimage": 9,
-}
+PACKAGES = {"torch": 0, "numpy": 0, "monai": 1, "sklearn": 1, "nibabel": 3, "nrrd": 3, "PIL": 3, "ignite": 5}
+PACKAGES |= {"matplotlib": 6, "fire": 7, "scipy": 7}
+PACKAGES |= dict.fromkeys(("monailabel", "fastapi", "starlette", "psutil", "filelock", "skimage"), 9)
 MODULE_LINES, FUNCTION_LINES, PARAMETERS, BLOCK, REPEATED = 300, 50, 6, 6, 0.10
 
 Fault = tuple[int, str]

@@ -2,51 +2,51 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The command ``calibrate``.
 
-Tested by tests/data/test_maps.py.
+Tested by tests/predictions/test_folders.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from monai_coat.cli.level import level
+from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of
+from monai_coat.cli.outcome import Outcome
 
 __all__ = ["add_to", "run_command"]
+
+RISKS = ("false_negative_rate", "worst_class_false_negative_rate", "false_positive_ratio")
 
 
 def add_to(commands: Any) -> None:
     """Add the command to the program."""
-    command = commands.add_parser("calibrate", help="find the threshold for probability maps that are there already")
-    command.add_argument(
-        "--probs", type=Path, required=True, help="folder of probability maps (8 or 16 bit, float TIFF, NIfTI)"
+    command = add_to_commands(
+        commands,
+        "calibrate",
+        "find the exact cutoff of each class for predictions that are there already, and what is promised with it",
+        "calibrate --probs maps --labels masks --alpha 0.1",
     )
-    command.add_argument("--labels", type=Path, required=True, help="folder of the masks of the same names")
+    add_maps(command)
+    command.add_argument("--alpha", type=level, default=0.1, help="tolerated level of the risk, 0.1 for 10 %%")
     command.add_argument(
-        "--mask-threshold", type=float, help="masks are foreground from this value on, if not 0/1 or 0/255"
+        "--risk", choices=RISKS, default=RISKS[0], help="what is promised to be at most alpha, on average over images"
     )
-    command.add_argument("--alpha", type=level, default=0.1, help="tolerated mean false negative rate")
+    command.add_argument("--scorer", type=Path, help="file of 'fit'; else there is one threshold for all images")
     command.add_argument("--output", type=Path, default=Path("calibration.json"), help="file to write")
     command.set_defaults(run=run_command)
 
 
-def run_command(options: argparse.Namespace) -> list[Path]:
-    """Run the command; returns the files that were written."""
-    from monai_coat.calibration import printed_cutoffs, save_calibration
-    from monai_coat.data import calibrate_saved_maps, map_datalist
+def run_command(options: argparse.Namespace) -> Outcome:
+    """Run the command."""
+    from monai_coat.calibration import ExpectedRisk, risk_named
+    from monai_coat.predictions import calibrate_folder, describe_calibration, load_scorer, plain_values
 
-    result = calibrate_saved_maps(map_datalist(options.probs, options.labels), options.alpha, options.mask_threshold)
-    save_calibration(replace(result, method="crc"), options.output)
-    logging.getLogger(__name__).info(
-        "take probabilities >= %s (8-bit values >= %d): %s; n = %d, %d without foreground left out",
-        printed_cutoffs(result)[0],
-        math.ceil(result.cutoff[0] * 255 - 1e-4),
-        result.guarantee,
-        result.n[0],
-        result.n_empty[0],
-    )
-    return [options.output]
+    guarantee = ExpectedRisk(risk_named(options.risk), options.alpha)
+    fitted = None if options.scorer is None else load_scorer(options.scorer)
+    calibrated = calibrate_folder(folder_of(options), guarantee=guarantee, fitted=fitted)
+    files = calibrated.save(options.output)
+    logging.getLogger(__name__).info("%s", describe_calibration(calibrated))
+    return Outcome(files, plain_values(calibrated.result))

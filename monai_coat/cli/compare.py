@@ -11,6 +11,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from monai_coat.cli.outcome import Outcome
+
 __all__ = ["add_to", "run_command"]
 
 
@@ -33,8 +35,8 @@ def add_to(commands: Any) -> None:
     command.set_defaults(run=run_command)
 
 
-def run_command(options: argparse.Namespace) -> list[Path]:
-    """Run the command; returns the files that were written."""
+def run_command(options: argparse.Namespace) -> Outcome:
+    """Run the command."""
     from monai_coat.comparison import load_protocol, protocol_of_folder, write_comparison
 
     has_own_maps = options.probs or options.labels
@@ -43,4 +45,4 @@ def run_command(options: argparse.Namespace) -> list[Path]:
     )
     if has_own_maps:
         protocol = protocol_of_folder(protocol, options.probs, options.labels, options.images)
-    return write_comparison(protocol, options.output)
+    return Outcome(write_comparison(protocol, options.output))

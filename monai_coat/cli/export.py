@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from monai_coat.cli.outcome import Outcome
 from monai_coat.files.json import parse_json
 
 __all__ = ["add_to", "run_command"]
@@ -27,9 +28,10 @@ def add_to(commands: Any) -> None:
     command.set_defaults(run=run_command)
 
 
-def run_command(options: argparse.Namespace) -> list[Path]:
-    """Run the command; returns the files that were written."""
+def run_command(options: argparse.Namespace) -> Outcome:
+    """Run the command."""
     from monai_coat.bundles import add_models, export_bundle
 
     models = {"models": options.models, "method": options.method, "overrides": options.overrides}
-    return export_bundle(options.source, options.target, partial(add_models, **models) if options.models else None)
+    files = export_bundle(options.source, options.target, partial(add_models, **models) if options.models else None)
+    return Outcome(files)

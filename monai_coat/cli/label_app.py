@@ -8,6 +8,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from monai_coat.cli.outcome import Outcome
+
 __all__ = ["add_to", "run_command"]
 
 
@@ -18,8 +20,8 @@ def add_to(commands: Any) -> None:
     command.set_defaults(run=run_command)
 
 
-def run_command(options: argparse.Namespace) -> list[Path]:
-    """Run the command; returns the files that were written."""
+def run_command(options: argparse.Namespace) -> Outcome:
+    """Run the command."""
     from monai_coat.bundles import write_label_app
 
-    return [write_label_app(options.folder)]
+    return Outcome([write_label_app(options.folder)])

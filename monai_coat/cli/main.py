@@ -8,26 +8,37 @@ Commands import what they need when they are run, so that ``--help`` answers at 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
 
-from monai_coat.cli import calibrate, compare, export, label_app, merge
+from monai_coat.cli import apply, calibrate, compare, evaluate, export, fit, label_app, merge
 
 __all__ = ["main"]
+
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m monai_coat", description="Commands beside python -m monai.bundle.")
+    parser = argparse.ArgumentParser(
+        prog="python -m monai_coat",
+        description="Commands beside python -m monai.bundle. Each says more, with an example: COMMAND --help.",
+        epilog="Exit status: 0, done; 2, refused, with a sentence that says why; 130, interrupted. Files are written "
+        "whole or not at all. Words go to standard error; standard output has the names of files, or JSON.",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command in (export, compare, calibrate, merge, label_app):
+    for command in (calibrate, fit, apply, evaluate, compare, merge, export, label_app):
         command.add_to(commands)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
-        written = options.run(options)
+        outcome = options.run(options)
     except (OSError, TypeError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    sys.stdout.writelines(f"{path}\n" for path in written)
+    except KeyboardInterrupt:
+        parser.exit(INTERRUPTED, f"{parser.prog}: interrupted; what was written is whole.\n")
+    lines = [json.dumps(outcome.data)] if getattr(options, "json", False) else outcome.files
+    sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0

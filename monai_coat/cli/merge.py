@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_coat.cli.level import level
+from monai_coat.cli.outcome import Outcome
 
 __all__ = ["add_to", "run_command"]
 
@@ -28,8 +29,8 @@ def add_to(commands: Any) -> None:
     command.set_defaults(run=run_command)
 
 
-def run_command(options: argparse.Namespace) -> list[Path]:
-    """Run the command; returns the files that were written."""
+def run_command(options: argparse.Namespace) -> Outcome:
+    """Run the command."""
     from monai_coat.calibration import ExpectedRisk, merge_statistics, risk_named, save_calibration, summary_of
 
     collected = merge_statistics(options.files, largest=options.largest * 2**20)
@@ -37,4 +38,4 @@ def run_command(options: argparse.Namespace) -> list[Path]:
     result = guarantee.calibrate(collected.statistic)
     save_calibration(replace(result, method=collected.method, identity=collected.identity), options.output)
     logging.getLogger(__name__).info("%d files: %s", len(options.files), summary_of(result))
-    return [options.output]
+    return Outcome([options.output])

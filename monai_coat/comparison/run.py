@@ -14,10 +14,10 @@ import numpy as np
 from monai_coat.comparison.cell_result import repeats_of, result_of_cell
 from monai_coat.comparison.cells import ComparisonCell, cells_of, finished_result, read_cells
 from monai_coat.comparison.data.comparison_data import ComparisonData
-from monai_coat.comparison.progress import TimeLeft
 from monai_coat.comparison.protocol import Protocol
 from monai_coat.comparison.results.report import write_report
 from monai_coat.files import write_json
+from monai_coat.files.progress import TimeLeft
 
 __all__ = ["run_comparison", "write_comparison"]
 

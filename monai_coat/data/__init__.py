@@ -4,15 +4,21 @@
 
 from __future__ import annotations
 
+from monai_coat.data.arrays import axes_that_fit
+from monai_coat.data.class_labels import ClassLabels
 from monai_coat.data.datasets import data_directory, folder_datalist, load_datalist
+from monai_coat.data.grids import to_grid
 from monai_coat.data.groups import split_by_group
 from monai_coat.data.images import read_image
-from monai_coat.data.maps import calibrate_saved_maps, map_datalist, read_map
+from monai_coat.data.map_format import MapFormat, MapOptions
+from monai_coat.data.map_listing import map_datalist
+from monai_coat.data.maps import read_map
 from monai_coat.data.mask_writer import MaskWriter
 from monai_coat.data.masks import read_label_map, read_mask, read_masks
 from monai_coat.data.near_duplicates.appearance import perceptual_hash
 from monai_coat.data.near_duplicates.duplicates import drop_duplicates, group_duplicates
 from monai_coat.data.partition import Partition, PartitionBy, partition
+from monai_coat.data.prediction_folder import PredictionFolder, calibrate_saved_maps, open_predictions
 from monai_coat.data.public.layouts import LAYOUTS, Layout
 from monai_coat.data.public.reader import download_dataset, read_layout
 from monai_coat.data.readable import check_readable
@@ -20,14 +26,18 @@ from monai_coat.data.saved_partition import open_partition
 from monai_coat.data.stamps import file_stamps, hash_with_files
 from monai_coat.data.synthetic import synthetic_images, synthetic_maps
 from monai_coat.data.synthetic_dataset import write_synthetic_dataset
-from monai_coat.data.volumes import to_grid
 
 __all__ = [
     "LAYOUTS",
+    "ClassLabels",
     "Layout",
+    "MapFormat",
+    "MapOptions",
     "MaskWriter",
     "Partition",
     "PartitionBy",
+    "PredictionFolder",
+    "axes_that_fit",
     "calibrate_saved_maps",
     "check_readable",
     "data_directory",
@@ -40,6 +50,7 @@ __all__ = [
     "load_datalist",
     "map_datalist",
     "open_partition",
+    "open_predictions",
     "partition",
     "perceptual_hash",
     "read_image",

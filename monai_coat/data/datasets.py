@@ -179,14 +179,14 @@ def _check_files_exist(samples: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def files_by_stem(folder: str | os.PathLike[str], name: str) -> dict[str, Path]:
-    """Image files of a folder by name without ending, sorted."""
+def files_by_stem(folder: str | os.PathLike[str], name: str, endings: Sequence[str] = SUFFIXES) -> dict[str, Path]:
+    """Image files of a folder, or those of some endings, by name without ending, sorted."""
     path = Path(folder).absolute()
     if not path.is_dir():
         raise FileNotFoundError(f"{name} must be a folder, got {path}, which does not exist; correct the path.")
     files: dict[str, Path] = {}
     entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
-    for file in filter(suffix_of, entries):
+    for file in (entry for entry in entries if suffix_of(entry, endings)):
         if not file.is_file():
             raise FileNotFoundError(
                 f"{name} must hold files, got {file}, which {kind_of(file)}; get what it stands for, or remove it."
@@ -201,7 +201,7 @@ def files_by_stem(folder: str | os.PathLike[str], name: str) -> dict[str, Path]:
     if not files:
         raise FileNotFoundError(
             f"{name} must be a folder of images, got {path}, which contains no image files (looked for "
-            f"{', '.join(SUFFIXES)}); correct the path or convert the files."
+            f"{', '.join(endings)}); correct the path or convert the files."
         )
     if len(files) < len(entries):
         logger.info("%s: %d entries without the ending of an image passed over", name, len(entries) - len(files))

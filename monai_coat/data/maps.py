@@ -1,146 +1,43 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Saved probability maps: listed with their masks, read, and calibrated."""
+"""The reader of saved probability maps."""
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from monai.data import MetaTensor
 from monai.utils import optional_import
 
-from monai_coat.calibration import CalibrationResult, CoverageStatistic, ScoreForms, calibrate
-from monai_coat.data.datasets import files_by_stem
+from monai_coat.data.arrays import read_array, to_channels_first
 from monai_coat.data.flat_files import flat_tensor, grey_values, open_upright
-from monai_coat.data.masks import read_masks
-from monai_coat.data.volumes import check_finite_values, read_volume, to_grid
-from monai_coat.files.names import is_volume
-from monai_coat.functional import float32_below, images_needed
+from monai_coat.data.volumes import check_finite_values, read_volume
+from monai_coat.files.names import is_array, is_volume
+from monai_coat.functional import float32_below
 
 pil_image, _ = optional_import("PIL.Image")
 
-__all__ = ["calibrate_saved_maps", "map_datalist", "read_map"]
+__all__ = ["VALUES", "as_probabilities", "read_channels", "read_map"]
 
-logger = logging.getLogger(__name__)
+VALUES = "map_values"
+"""Key, in a map's metadata, of how a flat file holds probabilities: "8 bit", "16 bit" or "float"."""
 
 ROUNDING = 1e-5
 """How far above 1 a probability may be by rounding."""
 
+COARSE = 1e-3
+"""How far it may be in half precision."""
+
 SCALES = {1: 255, 2: 65535}
 """Probability 1 in whole numbers of so many bytes."""
 
-Folder = str | os.PathLike[str]
+Path_ = str | os.PathLike[str]
 
 
-def map_datalist(probs: Folder, labels: Folder, images: Folder | None = None) -> list[dict[str, Any]]:
-    """List the probability maps of a folder with the masks, and perhaps the images, of the same names.
-
-    ``probs/a.png`` goes with ``labels/a.png``: names are compared without their endings. Further masks and images are
-    passed over.
-
-    Args:
-        probs: folder of maps, see :func:`read_map`.
-        labels: folder of the reference masks.
-        images: folder of the images, or None: ``image`` is then the map itself.
-
-    Returns:
-        Dictionaries with ``id``, ``probs``, ``label`` and ``image``, sorted by id, with absolute paths.
-
-    Raises:
-        FileNotFoundError: if a folder does not exist, holds no image files, or lacks the counterpart of a map.
-        ValueError: if two files of a folder have the same name but for the ending.
-
-    Example:
-        >>> from monai_coat.data import write_synthetic_dataset
-        >>> root = getfixture("tmp_path")
-        >>> write_synthetic_dataset(root, count=2, spatial_size=(16, 16))
-        >>> [s["id"] for s in map_datalist(root / "synthetic/masks", root / "synthetic/masks")]
-        ['synthetic_0000', 'synthetic_0001']
-    """
-    folders = {"probs": probs, "labels": labels} | ({} if images is None else {"images": images})
-    files = {name: files_by_stem(folder, name) for name, folder in folders.items()}
-    for name, found in files.items():
-        missing = sorted(files["probs"].keys() - found.keys())
-        if missing:
-            raise FileNotFoundError(
-                f"{name} must hold a file for every map in probs, got none for {missing[0]!r} in {folders[name]} "
-                f"({len(missing)} of {len(files['probs'])} missing); add them or move the maps away."
-            )
-    pictures = files.get("images", files["probs"])
-    return [
-        {"id": name, "probs": str(path), "label": str(files["labels"][name]), "image": str(pictures[name])}
-        for name, path in files["probs"].items()
-    ]
-
-
-def calibrate_saved_maps(
-    samples: Sequence[Mapping[str, Any]], alpha: float, threshold: float | None = None
-) -> CalibrationResult:
-    r"""Conformal risk control of saved probability maps: the exact threshold for new maps of the same network.
-
-    The images must be exchangeable with new ones, and the network must not have seen them.
-
-    Args:
-        samples: dictionaries with paths ``probs`` and ``label``, as :func:`map_datalist` lists them. Each map is taken
-            at its own size, which its mask must have; see :func:`read_map` and :func:`~monai_coat.data.read_masks`. The
-            mask of a volume is brought to the map's order of axes.
-        alpha: tolerated mean false negative rate, in (0, 1).
-        threshold: foreground is where a mask is at least this; None: masks are of 0 and 1, or 0 and 255.
-
-    Returns:
-        The result of :func:`~monai_coat.calibration.calibrate`; its cutoff is a probability.
-
-    Raises:
-        ValueError: if a file cannot be read, or does not say what is foreground; a map is not in [0, 1]; its mask has
-            another size or lies elsewhere; or there are too few for ``alpha``.
-
-    Example:
-        >>> from PIL import Image
-        >>> from monai_coat.data import write_synthetic_dataset
-        >>> root = getfixture("tmp_path")
-        >>> write_synthetic_dataset(root, count=20, spatial_size=(16, 16))
-        >>> (root / "maps").mkdir()
-        >>> for path in (root / "synthetic/masks").iterdir():
-        ...     soft = Image.open(path).resize((8, 8), Image.Resampling.BOX).resize((16, 16), Image.Resampling.BILINEAR)
-        ...     soft.save(root / "maps" / path.name)
-        >>> result = calibrate_saved_maps(map_datalist(root / "maps", root / "synthetic/masks"), alpha=0.1)
-        >>> 0.2 < result.cutoff[0] < 0.9
-        True
-
-    Source:
-        Angelopoulos et al., Conformal Risk Control (ICLR 2024), section 3.
-    """
-    images_needed(alpha)  # a level that is none is told before anything is read
-    statistic, forms = CoverageStatistic(), ScoreForms()
-    for number, (place, mask) in enumerate(read_masks([sample["label"] for sample in samples], threshold), 1):
-        sample = samples[place]
-        probs = read_map(sample["probs"])
-        placed = _on_map(mask, probs, sample)
-        forms.take(probs.as_tensor()[None])
-        statistic.update(probs.as_tensor()[None], placed.as_tensor()[None])
-        if number % 500 == 0:
-            logger.info("read %d of %d maps", number, len(samples))
-    forms.check(f"{samples[0]['probs']} and the others are segmentations: give the folder of probability maps")
-    return calibrate(statistic, alpha)
-
-
-def _on_map(mask: MetaTensor, probs: MetaTensor, sample: Mapping[str, Any]) -> MetaTensor:
-    """The mask on the map's grid."""
-    if is_volume(sample["probs"]) and is_volume(sample["label"]):
-        return to_grid(mask, (np.asarray(probs.affine), tuple(probs.shape[1:])), (sample["label"], sample["probs"]))
-    if probs.shape != mask.shape:
-        raise ValueError(
-            f"label must have the size of its map, got {tuple(mask.shape[1:])} of {sample['label']} and "
-            f"{tuple(probs.shape[1:])} of {sample['probs']}; save maps at the size of the masks."
-        )
-    return mask
-
-
-def read_map(path: str | os.PathLike[str]) -> MetaTensor:
+def read_map(path: Path_) -> MetaTensor:
     """Read a probability map as float32 ``(1, *spatial)`` in [0, 1].
 
     Of flat images the largest whole number is probability 1: 255 of 8 bits, 65535 of 16 bits; floats are taken as they
@@ -157,25 +54,76 @@ def read_map(path: str | os.PathLike[str]) -> MetaTensor:
         >>> float(read_map(root / "synthetic/masks/synthetic_0000.png").max())
         1.0
     """
-    values = read_volume(path, np.float64) if is_volume(path) else _flat_map(path)
+    values = read_channels(path)
     if values.shape[0] != 1:
         raise ValueError(f"map must have one channel, got {values.shape[0]} in {path}; save one file for each class.")
+    return values
+
+
+def read_channels(path: Path_, axes: str = "") -> MetaTensor:
+    """Read the maps of a file as float32 ``(channels, *spatial)`` in [0, 1]; otherwise as :func:`read_map`.
+
+    Args:
+        path: a flat image, NIfTI, NRRD or one of NumPy's files.
+        axes: of NumPy's files, see :func:`~monai_coat.data.axes_that_fit`.
+
+    Raises:
+        ValueError: naming the file, if it cannot be read, or has values outside [0, 1].
+    """
+    if is_volume(path):
+        return as_probabilities(_exact(read_volume(path, None)), path)
+    if is_array(path):
+        return as_probabilities(_of_array(path, axes), path)
+    return as_probabilities(_flat_map(path), path)
+
+
+def as_probabilities(values: MetaTensor, path: Path_) -> MetaTensor:
+    """Values of a file as float32 in [0, 1], rounded down.
+
+    Raises:
+        ValueError: naming the file, if they are outside, or not finite.
+    """
     check_finite_values(values, path, "probs", "write 0 where nothing is predicted")
     low, high = float(values.min()), float(values.max())
-    if not 0 <= low <= high <= 1 + ROUNDING:
+    rounding = COARSE if values.dtype == torch.float16 else ROUNDING
+    if not 0 <= low <= high <= 1 + rounding:
         raise ValueError(
             f"probs must be in [0, 1] (whole numbers: 0 to 255 in 8 bits), got {low:.9g} to {high:.9g} in {path}; save "
             "probabilities, not logits."
         )
-    below = float32_below(values.as_tensor()).clamp(max=1)
-    return MetaTensor(below, meta=values.meta)
+    below = float32_below(values.as_tensor()).float()
+    return MetaTensor(below.clamp(max=1) if high > 1 else below, meta=values.meta)
 
 
-def _flat_map(path: str | os.PathLike[str]) -> MetaTensor:
+def _exact(values: MetaTensor) -> MetaTensor:
+    """Values in a type that holds them: whole numbers of a volume in double precision."""
+    return values if values.dtype in (torch.float16, torch.float32, torch.float64) else values.double()  # type: ignore[return-value]
+
+
+def _of_array(path: Path_, axes: str) -> MetaTensor:
+    array = read_array(path)
+    if array.dtype.kind != "f":
+        raise ValueError(
+            f"probs must be floating point in NumPy's files, got {array.dtype} in {path}; save probabilities, or masks "
+            "as masks."
+        )
+    if len(axes) != array.ndim:
+        raise ValueError(f"axes must name the {array.ndim} axes of {path}, got {axes!r}; give it, as in --axes cyx.")
+    native: Any = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if native.dtype.itemsize > 8:
+        native = native.astype(np.float64)
+    return MetaTensor(
+        torch.from_numpy(np.ascontiguousarray(to_channels_first(native, axes)).copy()),
+        meta={"filename_or_obj": str(path)},
+    )
+
+
+def _flat_map(path: Path_) -> MetaTensor:
     image = open_upright(path)
     pixels = grey_values(image, path)
     scale = 1 if pixels.dtype.kind == "f" else SCALES.get(pixels.dtype.itemsize, 0)
     if not scale:
         raise ValueError(f"map must have 8 or 16 bits, or floats, got {path} of mode {image.mode!r}; save it in one.")
-    values = flat_tensor(pil_image.fromarray(pixels), path)
-    return values / scale  # type: ignore[return-value]
+    values: Any = flat_tensor(pil_image.fromarray(pixels), path).double() / scale
+    values.meta[VALUES] = "float" if scale == 1 else f"{8 * pixels.dtype.itemsize} bit"
+    return values  # type: ignore[no-any-return]

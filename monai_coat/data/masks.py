@@ -21,7 +21,7 @@ from monai_coat.files.names import is_volume
 
 pil_image, _ = optional_import("PIL.Image")
 
-__all__ = ["UnclearMaskError", "read_label_map", "read_mask", "read_masks"]
+__all__ = ["UnclearMaskError", "check_whole", "read_label_map", "read_mask", "read_masks"]
 
 ROUNDING = 1e-3
 """How far a label may be from a whole number: slopes in headers and other formats round."""
@@ -143,7 +143,7 @@ def read_label_map(path: Path_) -> MetaTensor:
     image = open_upright(path)
     if is_lossy(image):
         raise ValueError(f"label map must be kept without loss, got {path}; save labels as PNG or NIfTI.")
-    return _whole(_indices(image, path), path)
+    return check_whole(_indices(image, path), path)
 
 
 def _mask_of_two(values: MetaTensor, path: Path_) -> MetaTensor:
@@ -168,10 +168,15 @@ def _labels_of_volume(path: Path_) -> MetaTensor:
         raise ValueError(
             f"label must have one channel, got {values.shape[0]} in {path}; save label maps, or one file per class."
         )
-    return _whole(values, path)
+    return check_whole(values, path)
 
 
-def _whole(values: MetaTensor, path: Path_) -> MetaTensor:
+def check_whole(values: MetaTensor, path: Path_) -> MetaTensor:
+    """Labels as whole numbers, if they are but for rounding.
+
+    Raises:
+        ValueError: naming the file, if they are not.
+    """
     check_finite_values(values, path, "label", "write 0 where nothing is marked")
     rounded = values.round()
     apart = (values - rounded).abs()

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""NIfTI volumes: read whole, and brought to the grid of another one."""
+"""Volumes: read whole, and compared by their headers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import gzip
 import math
 import os
 import warnings
-from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,12 +17,13 @@ import torch
 from monai.data import MetaTensor, NibabelReader
 from monai.data.utils import correct_nifti_header_if_necessary
 from monai.transforms import LoadImage
-from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_coat.files.names import kind_of
+from monai_coat.data.grids import Grid, check_affine, steps_to
+from monai_coat.data.nrrd import nrrd_grid, read_nrrd
+from monai_coat.files.names import is_nrrd, kind_of
 
-__all__ = ["FORM", "check_finite_values", "check_same_grid", "read_volume", "to_grid", "volume_grid"]
+__all__ = ["FORM", "check_finite_values", "check_same_grid", "read_volume", "volume_grid"]
 
 MOST_VOXELS = 2**29
 """Voxels of a volume: in double precision they take 4 GiB."""
@@ -31,35 +31,30 @@ MOST_VOXELS = 2**29
 RATIO = 1040
 """How many times larger than its file the content of a gzip file can be."""
 
-TOLERANCE = 0.1
-"""How far, in voxels, the corners of two volumes may lie apart to be of one grid: what rounding in headers does."""
-
 FORM = (
     *("pixdim", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),
     *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
 )
 """Fields of a NIfTI header that say where voxels lie."""
 
-orientations: Any = nibabel.orientations
-
 Path_ = str | os.PathLike[str]
-Grid = tuple[NDArray[np.float64], tuple[int, ...]]
-"""Affine from voxels to millimetres ``(4, 4)``, and spatial size."""
 
 
-def read_volume(path: Path_, dtype: type = np.float32) -> MetaTensor:
-    """Read a NIfTI file as ``(channels, *spatial)``, with slope and intercept applied.
+def read_volume(path: Path_, dtype: type | None = np.float32) -> MetaTensor:
+    """Read a NIfTI or NRRD file as ``(channels, *spatial)``, with slope and intercept applied.
 
-    The affine is MONAI's: that of the sform, or of the qform where only this agrees with the voxel sizes. The metadata
-    have the fields :data:`FORM` of the header as they are in the file.
+    The affine of a NIfTI file is MONAI's: that of the sform, or of the qform where only this agrees with the voxel
+    sizes. The metadata have the fields :data:`FORM` of the header as they are in the file.
 
     Args:
         path: the file.
-        dtype: in which precision the values are wanted.
+        dtype: in which precision the values are wanted; None for that of the file.
 
     Raises:
         ValueError: naming the file, if it cannot be read.
     """
+    if is_nrrd(path):
+        return read_nrrd(path, dtype)
     _, form = _open(path)
     try:
         with np.errstate(over="ignore"):  # what becomes infinite is refused by those who read numbers
@@ -101,16 +96,8 @@ def _open(path: Path_) -> tuple[Any, dict[str, Any]]:
     if dtype.kind not in "iuf" or voxels == 0:
         raise ValueError(f"volume must hold real numbers, got {dtype} of shape {shape} in {path}; convert the file.")
     for given in (affine, np.asarray(volume.affine, dtype=float)):
-        _check_affine(given, path)
+        check_affine(given, path)
     return volume, form
-
-
-def _check_affine(affine: NDArray[np.float64], path: Path_) -> None:
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        raise ValueError(
-            f"affine must say where voxels lie, got {affine[:3].tolist()} in {path}; correct "
-            "the header's sform or qform."
-        )
 
 
 def _check_whole(path: Path, size: int) -> None:
@@ -152,29 +139,10 @@ def check_finite_values(values: Tensor, path: Path_, name: str, remedy: str) -> 
 
 def volume_grid(path: Path_) -> Grid:
     """The grid of a volume, from its header."""
+    if is_nrrd(path):
+        return nrrd_grid(path)
     volume, _ = _open(path)
     return np.asarray(volume.affine, dtype=float), tuple(volume.shape[:3])
-
-
-def to_grid(values: MetaTensor, grid: Grid, names: tuple[Path_, Path_]) -> MetaTensor:
-    """Bring a label or a map to the grid of another volume, if it has the same voxels in another order of axes.
-
-    Args:
-        values: volume ``(channels, *spatial)`` as it was read.
-        grid: affine and size of the other.
-        names: the two files, for messages.
-
-    Returns:
-        The values, with axes permuted and flipped if need be, and the affine that belongs to them.
-
-    Raises:
-        ValueError: if sizes differ, or voxels do not lie on one another.
-    """
-    steps, affine = _steps_to((np.asarray(values.affine, dtype=float), tuple(values.shape[1:])), grid, names)
-    turned: Any = values.flip([axis for axis, (_, direction) in enumerate(steps, 1) if direction < 0])
-    turned = turned.permute(0, *(1 + np.argsort(steps[:, 0])).tolist())
-    turned.affine = torch.as_tensor(affine)
-    return cast(MetaTensor, turned)
 
 
 def check_same_grid(path: Path_, other: Path_) -> None:
@@ -183,37 +151,4 @@ def check_same_grid(path: Path_, other: Path_) -> None:
     Raises:
         ValueError: naming both.
     """
-    _steps_to(volume_grid(path), volume_grid(other), (path, other))
-
-
-def _steps_to(grid: Grid, other: Grid, names: tuple[Path_, Path_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where each axis goes and whether it is turned round, and the affine afterwards."""
-    (affine, size), (other_affine, other_size) = grid, other
-    if len(size) != 3 or len(other_size) != 3:
-        raise ValueError(
-            f"volumes of an image must have three axes, got {size} of {names[0]} and {other_size} of {names[1]}; save "
-            "flat images as PNG, or with a third axis of length 1."
-        )
-    steps = orientations.ornt_transform(orientations.io_orientation(affine), orientations.io_orientation(other_affine))
-    # As nibabel does it: axes are turned round where they are, then axis i goes to place steps[i, 0].
-    new_size = tuple(size[axis] for axis in np.argsort(steps[:, 0]))
-    if new_size != other_size:
-        raise ValueError(
-            f"volumes of an image must have one size, got {size} of {names[0]} and {other_size} of {names[1]}; "
-            "resample one to the other, or leave the image out."
-        )
-    moved = affine @ orientations.inv_ornt_aff(steps, size)
-    apart = _distance(moved, other)
-    if apart > TOLERANCE:
-        raise ValueError(
-            f"volumes of an image must lie on one another, got {names[0]} up to {apart:.3g} voxels from {names[1]}; "
-            "resample one to the other, or correct the affine in its header."
-        )
-    return steps, moved
-
-
-def _distance(affine: NDArray[np.float64], grid: Grid) -> float:
-    """The largest distance between corners of two volumes of one size, in the shortest voxel edges of the second."""
-    corners = np.array([[*corner, 1] for corner in product(*[(0, length - 1) for length in grid[1]])], dtype=float)
-    edge = float(np.linalg.norm(grid[0][:3, :3], axis=0).min())
-    return float(np.linalg.norm((corners @ (affine - grid[0]).T)[:, :3], axis=1).max()) / edge
+    steps_to(volume_grid(path), volume_grid(other), (path, other))

@@ -6,23 +6,41 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["SUFFIXES", "is_volume", "kind_of", "stem_of", "suffix_of"]
+__all__ = ["ARRAYS", "MAPS", "SUFFIXES", "is_array", "is_nrrd", "is_volume", "kind_of", "stem_of", "suffix_of"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
 """Endings of image files, in small letters."""
 
+NRRD = ".nrrd"
+ARRAYS = (".npy", ".npz")
+"""Endings of NumPy's files."""
 
-def suffix_of(path: str | os.PathLike[str]) -> str:
-    """The ending of an image file, one of :data:`SUFFIXES`; empty if the file has none of these."""
+MAPS = (*SUFFIXES, NRRD, *ARRAYS)
+"""Endings of files in which predictions and their labels may be."""
+
+
+def suffix_of(path: str | os.PathLike[str], among: Sequence[str] = SUFFIXES) -> str:
+    """The ending of a file, one of ``among``; empty if it has none of these."""
     name = Path(path).name.lower()
-    return max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default="")
+    return max((suffix for suffix in among if name.endswith(suffix)), key=len, default="")
 
 
 def is_volume(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a NIfTI volume, by its ending."""
-    return suffix_of(path).startswith(".nii")
+    """Whether a file is a NIfTI or NRRD volume, by its ending."""
+    return suffix_of(path).startswith(".nii") or is_nrrd(path)
+
+
+def is_nrrd(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is an NRRD volume, by its ending."""
+    return suffix_of(path, MAPS) == NRRD
+
+
+def is_array(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is an array of NumPy's, by its ending."""
+    return suffix_of(path, ARRAYS) != ""
 
 
 def stem_of(path: str | os.PathLike[str]) -> str:
@@ -35,7 +53,7 @@ def stem_of(path: str | os.PathLike[str]) -> str:
         >>> stem_of("maps/case.1.nii.gz"), stem_of("1.2.840.png"), stem_of("notes.txt")
         ('case.1', '1.2.840', 'notes')
     """
-    name, suffix = unicodedata.normalize("NFC", Path(path).name), suffix_of(path)
+    name, suffix = unicodedata.normalize("NFC", Path(path).name), suffix_of(path, MAPS)
     return name[: -len(suffix)] if suffix else Path(name).stem
 
 

@@ -11,6 +11,9 @@ from torch import Tensor
 
 __all__ = ["expected_coverage_scores", "float32_below", "logit_scores"]
 
+BLOCK = 2**22
+"""Pixels that are turned into log odds at a time."""
+
 
 def logit_scores(probs: Tensor, eps: float = 1e-6) -> Tensor:
     r"""Log odds, :math:`\ln\frac{p}{1 - p}`, of probabilities that are first clipped to ``[eps, 1 - eps]``.
@@ -29,8 +32,26 @@ def logit_scores(probs: Tensor, eps: float = 1e-6) -> Tensor:
         >>> logit_scores(torch.tensor([0.0, 0.5, 0.9]))
         tensor([-13.8155,   0.0000,   2.1972])
     """
+    if not torch.jit.is_scripting():  # noqa: SIM102  scripting must not see what is below
+        if _in_blocks(probs):
+            return _logits_in_blocks(probs, eps)
     # In float64, for one minus 1e-6 is not a float32 number.
     return torch.logit(probs.double(), eps).float()
+
+
+@torch.jit.unused
+def _in_blocks(probs: Tensor) -> bool:
+    """Whether a map is so large that double precision of all of it would fill the memory."""
+    plain = not (torch.jit.is_tracing() or torch.compiler.is_compiling())
+    return plain and type(probs) is Tensor and not probs.requires_grad and probs.numel() > BLOCK
+
+
+@torch.jit.unused
+def _logits_in_blocks(probs: Tensor, eps: float) -> Tensor:
+    scores = torch.empty(probs.shape, device=probs.device)
+    for block, target in zip(probs.reshape(-1).split(BLOCK), scores.view(-1).split(BLOCK), strict=True):
+        target.copy_(torch.logit(block.double(), eps))
+    return scores
 
 
 def expected_coverage_scores(probs: Tensor) -> Tensor:

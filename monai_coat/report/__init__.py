@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from monai_coat.report.certain import CertainSummary, load_certain, summarize_certain
-from monai_coat.report.compare import compare
+from monai_coat.report.compare import compare, write_comparison
 from monai_coat.report.compare_classes import compare_classes, orthogonal_panels
 from monai_coat.report.page import draw_page
 from monai_coat.report.panels import Panel, choose_panels
@@ -32,4 +32,5 @@ __all__ = [
     "summarize_certain",
     "to_csv",
     "to_markdown",
+    "write_comparison",
 ]

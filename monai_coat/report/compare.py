@@ -33,7 +33,7 @@ from monai_coat.report.panels import Panel, choose_panels, pictures_of
 from monai_coat.report.records import save_records
 from monai_coat.report.table import MethodSummary, comparison_table, save_table, to_markdown
 
-__all__ = ["compare"]
+__all__ = ["compare", "write_comparison"]
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from monai_coat.scorers.base import Scorer
 from monai_coat.scorers.boundary_distance import BoundaryDistanceScorer
+from monai_coat.scorers.distance_map import distance_map, margin_of
 from monai_coat.scorers.expected_coverage import ExpectedCoverageScorer
 from monai_coat.scorers.fitting.aa_crc import exact_thresholds, fit_linear_thresholds, linear_threshold_risk
 from monai_coat.scorers.isotonic import IsotonicCalibration
@@ -20,6 +21,8 @@ from monai_coat.scorers.predictors.map_summaries import MapSummaries
 from monai_coat.scorers.predictors.sketch_margins import SketchMargins
 from monai_coat.scorers.predictors.threshold import PredictorBackbone, ThresholdPredictor
 from monai_coat.scorers.probability import ProbabilityScorer
+from monai_coat.scorers.scorer_config import scorer_of_config
+from monai_coat.scorers.sketched_maps import SketchedMaps
 from monai_coat.scorers.stratified import StratifiedScorer
 
 __all__ = [
@@ -41,10 +44,14 @@ __all__ = [
     "ScoreSpace",
     "Scorer",
     "SketchMargins",
+    "SketchedMaps",
     "StratifiedScorer",
     "ThresholdPredictor",
+    "distance_map",
     "exact_thresholds",
     "fit_linear_thresholds",
     "linear_threshold_risk",
+    "margin_of",
     "method_of",
+    "scorer_of_config",
 ]

@@ -9,25 +9,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from monai_coat.functional import ideal_threshold
 from monai_coat.scorers.base import Scorer
-from monai_coat.scorers.boundary_distance import BoundaryDistanceScorer
 from monai_coat.scorers.expected_coverage import ExpectedCoverageScorer
 from monai_coat.scorers.fitting.aa_crc import exact_thresholds, fit_linear_thresholds
 from monai_coat.scorers.fitting.gradient_descent import learn_thresholds
 from monai_coat.scorers.isotonic import IsotonicCalibration
-from monai_coat.scorers.margin import MarginScorer, ScoreSpace
-from monai_coat.scorers.predict_all import PredictAllScorer
 from monai_coat.scorers.predicted_maps import PredictedMaps
 from monai_coat.scorers.predicted_risk import PredictedRiskScorer
-from monai_coat.scorers.predictors.expected_gap import ExpectedGapPredictor
-from monai_coat.scorers.predictors.linear import LinearThresholdPredictor
-from monai_coat.scorers.probability import ProbabilityScorer
+from monai_coat.scorers.scorer_config import scorer_of_config
+from monai_coat.scorers.sketched_maps import SketchedMaps
 from monai_coat.scorers.stratified import StratifiedScorer
 
 __all__ = ["METHODS", "FittedMethod", "MethodRow", "method_of"]
+
+Maps = PredictedMaps | SketchedMaps
+"""What a method learns from."""
 
 Rule = Callable[[PredictedMaps, Sequence[int], Sequence[int]], Tensor]
 """From the pool, and the places of calibration and test images in it, to probability thresholds of the latter."""
@@ -41,11 +41,14 @@ class FittedMethod:
         scorer: from image and probability map to scores.
         rule: see :data:`Rule`.
         losses: mean training loss of each epoch, if there were epochs.
+        config: how the scorer is made again before its weights are loaded, see
+            :func:`~monai_coat.scorers.scorer_of_config`; None if it is not kept in files.
     """
 
     scorer: Scorer | None = None
     rule: Rule | None = None
     losses: tuple[float, ...] = ()
+    config: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,44 +69,58 @@ class MethodRow:
     is_bound: bool = False
 
 
+def _made(config: Mapping[str, Any]) -> FittedMethod:
+    return FittedMethod(scorer_of_config(config), config=config)
+
+
+def _margins(predictor: Mapping[str, Any], space: str) -> dict[str, Any]:
+    return {"_target_": "MarginScorer", "predictor": dict(predictor), "space": str(space)}
+
+
 COAT_LOSS = {"_target_": "monai_coat.losses.SoftTPRLoss", "temperature": 0.05}
 AT_LOSS = {"_target_": "monai_coat.losses.ThresholdRegressionLoss"}
 
 
-def crc(train: PredictedMaps, alpha: float, seed: int) -> FittedMethod:
+def crc(train: Maps, alpha: float, seed: int) -> FittedMethod:
     """CRC: one threshold for all images."""
-    return FittedMethod(ProbabilityScorer())
+    return _made({"_target_": "ProbabilityScorer"})
 
 
-def learned(train: PredictedMaps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
+def learned(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
     """Thresholds learned by gradient descent, with any loss and in any space; see :func:`learn_thresholds`."""
     scorer, losses = learn_thresholds(train, alpha, seed, **settings)
-    return FittedMethod(scorer, losses=losses)
+    predictor = {"_target_": "ThresholdPredictor", "spatial_dims": 2, "backbone": "none"}
+    predictor |= {"in_channels": train.in_channels, "num_classes": train.num_classes, "input_size": train.input_size}
+    return FittedMethod(scorer, losses=losses, config=_margins(predictor, scorer.space))
 
 
-def coat(train: PredictedMaps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
+def coat(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
     """COAT as published: a threshold per image, learned from the soft true positive rate of probabilities."""
     return learned(train, alpha, seed, **{"loss": COAT_LOSS, **settings})
 
 
-def at(train: PredictedMaps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
+def at(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
     """AT: a threshold per image, learned by regression on its ideal threshold."""
     return learned(train, alpha, seed, **{"loss": AT_LOSS, **settings})
 
 
-def meg(train: PredictedMaps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
+def meg(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
     """MEG: the threshold of minimum expected gap on curves of coverage and precision that are predicted per image."""
-    predictor = ExpectedGapPredictor(**settings).fit(train.probs, train.label, alpha, seed)
-    return FittedMethod(MarginScorer(predictor, ScoreSpace.LOGIT))
+    made = _made(_margins({"_target_": "ExpectedGapPredictor", **settings, "num_classes": train.num_classes}, "logit"))
+    predictor: Any = made.scorer.predictor  # type: ignore[union-attr]
+    predictor.fit_curves(*train.curves(predictor, alpha), alpha, seed)
+    return made
 
 
-def sacp(train: PredictedMaps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
+def sacp(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
     """SACP, adapted: probabilities weighted by the distance to the predicted boundary."""
-    return FittedMethod(BoundaryDistanceScorer(**settings))
+    return _made({"_target_": "BoundaryDistanceScorer", **settings})
 
 
-def cra(train: PredictedMaps, alpha: float, seed: int, isotonic: bool = False, strata: int = 0) -> FittedMethod:
+def cra(train: Maps, alpha: float, seed: int, isotonic: bool = False, strata: int = 0) -> FittedMethod:
     """CRA: one expected coverage for all images, perhaps of isotonic probabilities, perhaps in strata (CCRA-S)."""
+    if not isotonic and not strata:
+        return _made({"_target_": "ExpectedCoverageScorer"})
     calibration = IsotonicCalibration().fit(train.probs, train.label) if isotonic else None
     scorer: Scorer = ExpectedCoverageScorer(calibration)
     if strata:
@@ -111,12 +128,12 @@ def cra(train: PredictedMaps, alpha: float, seed: int, isotonic: bool = False, s
     return FittedMethod(scorer)
 
 
-def recirc(train: PredictedMaps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
+def recirc(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
     """ReCIRC: one predicted risk for all images, by gradient boosting."""
     return FittedMethod(PredictedRiskScorer(**settings).fit(train.probs, train.label, seed))
 
 
-def aa_crc(train: PredictedMaps, alpha: float, seed: int, form: str = "controlled", ridge: float = 0.0) -> FittedMethod:
+def aa_crc(train: Maps, alpha: float, seed: int, form: str = "controlled", ridge: float = 0.0) -> FittedMethod:
     """AA-CRC: thresholds that are linear in features of the map.
 
     Args:
@@ -130,8 +147,13 @@ def aa_crc(train: PredictedMaps, alpha: float, seed: int, form: str = "controlle
     if form not in ("published", "exact", "controlled"):
         raise ValueError(f"form must be 'published', 'exact' or 'controlled', got {form!r}; take one of these.")
     if form == "controlled":
-        coefficients = fit_linear_thresholds(train.summaries, train.sketches[:, 0], alpha, ridge)
-        return FittedMethod(MarginScorer(LinearThresholdPredictor().set_coefficients(coefficients[None].float())))
+        made = _made(
+            _margins({"_target_": "LinearThresholdPredictor", "num_classes": train.num_classes}, "probability")
+        )
+        of_classes = train.sketches.unbind(1)
+        fitted = [fit_linear_thresholds(train.summaries, sketches, alpha, ridge) for sketches in of_classes]
+        made.scorer.predictor.set_coefficients(torch.stack(fitted).float())  # type: ignore[union-attr,operator]
+        return made
 
     def rule(pool: PredictedMaps, calibration: Sequence[int], test: Sequence[int]) -> Tensor:
         seen, new = list(calibration), list(test)
@@ -144,12 +166,12 @@ def aa_crc(train: PredictedMaps, alpha: float, seed: int, form: str = "controlle
     return FittedMethod(rule=rule)
 
 
-def predict_all(train: PredictedMaps, alpha: float, seed: int) -> FittedMethod:
+def predict_all(train: Maps, alpha: float, seed: int) -> FittedMethod:
     """Every pixel: of no use, but with a coverage gap of exactly alpha."""
-    return FittedMethod(PredictAllScorer())
+    return _made({"_target_": "PredictAllScorer"})
 
 
-def oracle(train: PredictedMaps, alpha: float, seed: int) -> FittedMethod:
+def oracle(train: Maps, alpha: float, seed: int) -> FittedMethod:
     """The ideal threshold of each test image, which only its mask tells."""
 
     def rule(pool: PredictedMaps, calibration: Sequence[int], test: Sequence[int]) -> Tensor:

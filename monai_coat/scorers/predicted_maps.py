@@ -7,11 +7,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from monai_coat.functional import foreground_sketch
+from monai_coat.scorers.predictors.expected_gap import ExpectedGapPredictor
 from monai_coat.scorers.predictors.map_summaries import MapSummaries
 
 __all__ = ["PredictedMaps"]
@@ -33,6 +35,10 @@ class PredictedMaps:
     label: Tensor
     probs: Tensor
 
+    num_classes: ClassVar[int] = 1
+    in_channels: ClassVar[int] = 3
+    input_size: ClassVar[int | None] = None
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -53,6 +59,10 @@ class PredictedMaps:
         """Label-free summaries ``(N, features)``."""
         summarise = MapSummaries(1)
         return torch.cat([summarise(part) for part in self.probs.split(64)])
+
+    def curves(self, predictor: ExpectedGapPredictor, alpha: float) -> tuple[Tensor, Tensor]:
+        """Summaries and true curves, as :meth:`~monai_coat.scorers.ExpectedGapPredictor.fit_curves` takes them."""
+        return predictor.summaries(self.probs), predictor.observe(self.probs, self.label, alpha)
 
     @cached_property
     def sketches(self) -> Tensor:

@@ -94,3 +94,13 @@ def test_log_odds_by_hand_and_clipped():
 def test_scores_can_be_scripted(function):
     probs = torch.rand(2, 1, 8, 8)
     assert torch.equal(torch.jit.script(function)(probs), function(probs))
+
+
+def test_log_odds_of_large_maps_are_those_of_small_ones(monkeypatch):
+    """Large maps are worked through in blocks; not a bit differs."""
+    probs = torch.rand(2, 3, 11, 7)
+    whole = logit_scores(probs)
+    monkeypatch.setattr("monai_coat.functional.scores.BLOCK", 20)
+    assert torch.equal(logit_scores(probs), whole)
+    assert torch.equal(logit_scores(probs.transpose(1, 3)), whole.transpose(1, 3))
+    assert logit_scores(probs.requires_grad_()).requires_grad

@@ -15,13 +15,15 @@ import os
 import stat
 import struct
 import zipfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LARGEST", "read_arrays"]
+__all__ = ["LARGEST", "array_shapes", "read_arrays"]
 
 LARGEST = 2**29
 """Bytes that a file of arrays may unpack to, unless more is asked for: 134 million scores."""
@@ -29,30 +31,55 @@ LARGEST = 2**29
 DIRECTORY = 2**20
 """Bytes of a zip file's directory, from which objects in memory are made that are ten times as large."""
 
+CHUNK = 2**22
+"""Bytes that are unpacked at a time: an array is never in memory twice."""
+
 ENCRYPTED = 1
 PLAIN = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 
-def read_arrays(path: Path, largest: int = LARGEST) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path, largest: int = LARGEST, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
     """Arrays by name.
 
     Args:
         path: the file.
-        largest: bytes that they may have together.
+        largest: bytes that its arrays may have together.
+        names: which are wanted; None for all.
 
     Raises:
         ValueError: if the file would unpack to more, or is no file of arrays as NumPy writes them.
         Exception: whatever zip and NumPy raise about damaged files, ``MemoryError`` and ``RecursionError`` too.
     """
+    with _opened(path, largest) as content:
+        wanted = {name: entry for name, entry in _entries(content).items() if names is None or name in names}
+        return {name: _read(content, entry) for name, entry in wanted.items()}
+
+
+def array_shapes(path: Path, largest: int = LARGEST) -> dict[str, tuple[int, ...]]:
+    """Shapes of the arrays by name, from their headers; as :func:`read_arrays`."""
+    with _opened(path, largest) as content:
+        shapes = {}
+        for name, entry in _entries(content).items():
+            with content.open(entry) as file:
+                shapes[name] = _header(file, entry.filename)[0]
+        return shapes
+
+
+@contextmanager
+def _opened(path: Path, largest: int) -> Iterator[zipfile.ZipFile]:
+    """The file, if its directory is credible."""
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is no regular file")
         _check_end(file, status.st_size)
         with zipfile.ZipFile(file) as content:
-            entries = content.infolist()
-            _check_entries(entries, largest)
-            return {entry.filename.removesuffix(".npy"): _read(content, entry) for entry in entries}
+            _check_entries(content.infolist(), largest)
+            yield content
+
+
+def _entries(content: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    return {entry.filename.removesuffix(".npy"): entry for entry in content.infolist()}
 
 
 def _check_end(file: IO[bytes], size: int) -> None:
@@ -95,8 +122,14 @@ def _read(content: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
         expected, present = math.prod(shape) * dtype.itemsize, entry.file_size - file.tell()
         if expected != present:
             raise ValueError(f"{entry.filename!r} must have {expected} bytes by its header, got {present}")
-        values = np.frombuffer(bytearray(file.read()), dtype)
-    return values.reshape(shape, order="F" if fortran else "C")
+        values = np.empty(expected, np.uint8)
+        rest = memoryview(values)  # type: ignore[arg-type]  # NumPy's stubs are of Python 3.12
+        while rest and (part := file.read(min(CHUNK, len(rest)))):
+            rest[: len(part)] = part
+            rest = rest[len(part) :]
+    if len(rest):
+        raise ValueError(f"{entry.filename!r} must have {expected} bytes, got {expected - len(rest)}")
+    return values.view(dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

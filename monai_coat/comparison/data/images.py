@@ -16,9 +16,9 @@ from monai.transforms import Resize
 from monai.utils import convert_to_numpy
 from torch import Tensor
 
-from monai_coat.comparison.progress import Progress
 from monai_coat.data import read_image, read_map, read_mask
 from monai_coat.files import replacing
+from monai_coat.files.progress import Progress
 
 __all__ = ["Images", "load_images"]
 

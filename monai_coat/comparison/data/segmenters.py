@@ -30,9 +30,9 @@ from monai.utils import set_determinism
 from torch import Tensor, nn
 
 from monai_coat.comparison.data.images import Images
-from monai_coat.comparison.progress import Progress
 from monai_coat.comparison.protocol import Protocol
 from monai_coat.files import replacing
+from monai_coat.files.progress import Progress
 from monai_coat.handlers import LossHistory, ResumeCheckpoint
 from monai_coat.networks import load_weights, save_weights
 

@@ -17,6 +17,7 @@ from monai_coat.functional import expected_coverage_scores, foreground_sketch, l
 from monai_coat.scorers.margin import MarginScorer, ScoreSpace
 from monai_coat.scorers.predicted_maps import PredictedMaps
 from monai_coat.scorers.predictors.threshold import ThresholdPredictor
+from monai_coat.scorers.sketched_maps import SketchedMaps
 
 __all__ = ["learn_thresholds"]
 
@@ -24,7 +25,7 @@ BATCH = 64
 
 
 def learn_thresholds(
-    train: PredictedMaps,
+    train: PredictedMaps | SketchedMaps,
     alpha: float,
     seed: int,
     loss: Mapping[str, Any],
@@ -49,11 +50,14 @@ def learn_thresholds(
         The scorer, and the mean loss of each epoch.
     """
     torch.manual_seed(seed)
-    scorer = MarginScorer(ThresholdPredictor(2, 3, backbone="none"), space)
+    scorer = MarginScorer(ThresholdPredictor(2, train.in_channels, train.num_classes, "none", train.input_size), space)
     predictor: Any = scorer.predictor
     if space == ScoreSpace.EXPECTED_COVERAGE:
         predictor.start_at(alpha)
     sketches = _sketches(train, space)
+    absent = torch.isnan(sketches)
+    present = None if not bool(absent.any()) else (~absent).float()
+    sketches = sketches.masked_fill(absent, 0.0)
     temperatures = _temperatures(loss.get("temperature"), sketches, epochs)
     optimizer = torch.optim.AdamW(predictor.parameters(), 3e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * math.ceil(len(train) / BATCH))
@@ -65,7 +69,7 @@ def learn_thresholds(
             thresholds = predictor.of_summaries(train.summaries[rows])
             if space == ScoreSpace.LOGIT:
                 thresholds = logit_scores(thresholds)
-            value = criterion(sketches[rows] - thresholds[..., None], None)
+            value = criterion(sketches[rows] - thresholds[..., None], None if present is None else present[rows])
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
@@ -75,9 +79,11 @@ def learn_thresholds(
     return scorer.eval(), tuple(losses)
 
 
-def _sketches(train: PredictedMaps, space: str) -> Tensor:
+def _sketches(train: PredictedMaps | SketchedMaps, space: str) -> Tensor:
     if space == ScoreSpace.PROBABILITY:
         return train.sketches
+    if space == ScoreSpace.LOGIT and isinstance(train, SketchedMaps):
+        return logit_scores(train.sketches)
     scores = logit_scores(train.probs) if space == ScoreSpace.LOGIT else expected_coverage_scores(train.probs)
     return foreground_sketch(scores, train.label, train.sketches.shape[-1])
 

@@ -92,9 +92,14 @@ class ExpectedGapPredictor(nn.Module):
     @torch.jit.unused
     def observe(self, probs: Tensor, labels: Tensor, alpha: float) -> Tensor:
         """True gap, coverage and precision ``(B, 3, C, steps)`` of maps; NaN where an image has no foreground."""
-        steps = torch.sigmoid(self.ladder)
-        coverage = coverage_curves(foreground_sketch(probs, labels), steps)
-        return torch.stack([coverage_gap(coverage, alpha), coverage, precision_curves(probs, labels, steps)], 1)
+        precision = precision_curves(probs, labels, torch.sigmoid(self.ladder))
+        return self.observe_sketches(foreground_sketch(probs, labels), precision, alpha)
+
+    @torch.jit.unused
+    def observe_sketches(self, sketches: Tensor, precision: Tensor, alpha: float) -> Tensor:
+        """As :meth:`observe`, of foreground sketches ``(B, C, K)`` and precision at the ladder ``(B, C, steps)``."""
+        coverage = coverage_curves(sketches, torch.sigmoid(self.ladder))
+        return torch.stack([coverage_gap(coverage, alpha), coverage, precision], 1)
 
     @torch.jit.unused
     def fit(self, probs: Tensor, labels: Tensor, alpha: float, seed: int = 0) -> ExpectedGapPredictor:

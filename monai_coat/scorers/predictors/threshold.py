@@ -40,7 +40,8 @@ class ThresholdPredictor(nn.Module):
         num_classes: channels of the probability map, and thresholds per image.
         backbone: one of :class:`PredictorBackbone`; the paper's is "resnet50". Those of the ResNet family normalise by
             batch: train them with at least two images a batch.
-        input_size: side that image and map are resized to, at least 16; by default 64 in 2D and 32 in 3D.
+        input_size: side that image and map are resized to, at least 16; by default 64 in 2D and 32 in 3D. 0: the map is
+            read as it is, which takes the backbone "none".
         summaries: whether to read :class:`MapSummaries` too.
 
     Raises:
@@ -72,10 +73,12 @@ class ThresholdPredictor(nn.Module):
             raise ValueError(f"backbone must be one of {', '.join(PredictorBackbone)}, got {backbone!r}.")
         if backbone == PredictorBackbone.NONE and not summaries:
             raise ValueError("summaries must be True with backbone='none', got False; there is nothing else to read.")
-        if input_size is not None and input_size < 16:
+        reads_whole = input_size == 0 and backbone == PredictorBackbone.NONE
+        if input_size is not None and input_size < 16 and not reads_whole:
             raise ValueError(f"input_size must be at least 16, which the backbones halve four times, got {input_size}.")
         self.in_channels, self.num_classes = in_channels, num_classes
-        self.input_size = [input_size or (64 if spatial_dims == 2 else 32)] * spatial_dims
+        usual = 64 if spatial_dims == 2 else 32
+        self.input_size = [usual if input_size is None else input_size] * spatial_dims
         self.mode = "bilinear" if spatial_dims == 2 else "trilinear"
         self.has_backbone, self.has_summaries = backbone != PredictorBackbone.NONE, summaries
         features = 0
@@ -147,6 +150,8 @@ class ThresholdPredictor(nn.Module):
         return self
 
     def _resized(self, maps: Tensor) -> Tensor:
+        if self.input_size[0] == 0:
+            return maps
         return nn.functional.interpolate(maps, self.input_size, mode=self.mode, align_corners=False)
 
 

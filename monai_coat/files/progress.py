@@ -4,11 +4,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
-__all__ = ["Progress", "TimeLeft", "duration_text"]
+__all__ = ["Progress", "TimeLeft", "duration_text", "followed"]
+
+OFTEN = 10.0
+"""Seconds from one line about progress to the next."""
+
+Part = TypeVar("Part")
 
 
 class Progress:
@@ -25,6 +32,23 @@ class Progress:
         """How many parts are done, and about how long the others will take."""
         left = (time.perf_counter() - self.started) / done * (self.total - done)
         return f"{done} of {self.total}" + (f" ({duration_text(left)} left)" if left else "")
+
+
+def followed(parts: Iterable[Part], total: int, logger: logging.Logger, what: str) -> Iterator[Part]:
+    """Hand on the parts of some work, and log every ten seconds how far it is and how long it will take.
+
+    Example:
+        >>> list(followed("ab", 2, logging.getLogger(), "read"))
+        ['a', 'b']
+    """
+    progress = Progress(total)
+    said = progress.started
+    for number, part in enumerate(parts):
+        now = time.perf_counter()
+        if number and now - said >= OFTEN:
+            logger.info("%s: %s", what, progress.after(number))
+            said = now
+        yield part
 
 
 class TimeLeft:

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from monai_coat.comparison import progress
-from monai_coat.comparison.progress import Progress, TimeLeft, duration_text
+from monai_coat.files import progress
+from monai_coat.files.progress import Progress, TimeLeft, duration_text
 
 
 def test_equal_parts_take_equally_long(monkeypatch):

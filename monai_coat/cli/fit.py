@@ -1,0 +1,49 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The command ``fit``.
+
+Tested by tests/predictions/test_folders.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Any
+
+from monai_coat.cli.level import level
+from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of
+from monai_coat.cli.outcome import Outcome
+
+__all__ = ["add_to", "run_command"]
+
+METHODS = ("crc", "meg", "coat", "at", "aa_crc", "cra", "sacp")
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the program."""
+    command = add_to_commands(
+        commands,
+        "fit",
+        "learn a threshold per image, from predictions of images that no calibration will use",
+        "fit --probs train/maps --labels train/masks --alpha 0.1 --method meg --output meg.pt",
+    )
+    add_maps(command)
+    command.add_argument("--alpha", type=level, default=0.1, help="tolerated mean false negative rate, 0.1 for 10 %%")
+    command.add_argument("--method", choices=METHODS, default="meg", help="how thresholds are learned (default meg)")
+    command.add_argument("--seed", type=int, default=0, help="of what is drawn at random")
+    command.add_argument("--output", type=Path, default=Path("scorer.pt"), help="file to write")
+    command.set_defaults(run=run_command)
+
+
+def run_command(options: argparse.Namespace) -> Outcome:
+    """Run the command."""
+    from monai_coat.predictions import fit_folder
+
+    folder = folder_of(options)
+    fitted = fit_folder(folder, options.alpha, options.method, options.seed)
+    fitted.save(options.output)
+    logging.getLogger(__name__).info("%s learned from %d images; calibrate it on others", options.method, len(folder))
+    data = {"method": fitted.method, "alpha": fitted.alpha, "images": len(folder), "maps": folder.format.to_entries()}
+    return Outcome([options.output], data)

@@ -1,0 +1,230 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Folders of predictions: the maps of each image, in channels of classes, and the masks that go with them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai.data import MetaTensor
+from torch import Tensor
+
+from monai_coat.calibration import CalibrationResult, CoverageStatistic, ScoreForms, Statistic, calibrate
+from monai_coat.data.class_labels import ClassLabels
+from monai_coat.data.find_format import format_of
+from monai_coat.data.map_format import MapFormat, MapOptions, foreground_channels
+from monai_coat.data.map_listing import Folder, Folders, list_maps
+from monai_coat.data.maps import VALUES
+from monai_coat.data.masks import read_masks
+from monai_coat.data.nnunet import NNUNet, find_nnunet
+from monai_coat.data.sample_maps import all_channels, distances, label_map, on_map, source_of
+from monai_coat.files.names import is_array
+from monai_coat.files.progress import followed
+from monai_coat.functional import images_needed
+
+__all__ = ["PredictionFolder", "calibrate_saved_maps", "open_predictions"]
+
+logger = logging.getLogger(__name__)
+
+Sample = Mapping[str, Any]
+Score = Callable[[MetaTensor, Tensor, str], Tensor]
+
+
+@dataclass(frozen=True)
+class PredictionFolder:
+    """Predictions of a network, image by image; see :func:`open_predictions`.
+
+    Attributes:
+        samples: dictionaries with ``id``, ``probs`` and perhaps ``label`` and ``image``.
+        format: how the maps are read.
+        options: what was said about them.
+        nnunet: the description of the dataset, if they are nnU-Net's.
+        folders: number of folders that they are from.
+    """
+
+    samples: tuple[Sample, ...]
+    format: MapFormat
+    options: MapOptions = field(default_factory=MapOptions)
+    nnunet: NNUNet | None = None
+    folders: int = 1
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def read(self, sample: Sample) -> MetaTensor:
+        """The maps of the foreground classes, float32 ``(C, *spatial)`` in [0, 1].
+
+        Raises:
+            ValueError: naming the file, if it cannot be read, or is of another format than the folder's.
+        """
+        if self.options.are_masks:
+            return distances(sample, self.format.classes)
+        maps = all_channels(sample, self.format.axes, self.nnunet)
+        values = maps.meta.get(VALUES, "float")
+        if values != self.format.values:
+            raise ValueError(
+                f"maps must have values of {self.format.values}, as the others or the calibration, got {values} in "
+                f"{sample['probs']}; save all maps in one way."
+            )
+        return foreground_channels(maps, self.format, source_of(sample))
+
+    def pairs(self) -> Iterator[tuple[Sample, MetaTensor, Tensor]]:
+        """Of each image the sample, its maps, and its masks as bool, both ``(C, *spatial)``.
+
+        Raises:
+            ValueError: naming the file, as :meth:`read`; or if a mask does not say what is foreground, or lies
+                elsewhere than its map.
+        """
+        labels = [sample["label"] for sample in self.samples]
+        if self.format.classes is None and not any(is_array(label) for label in labels):
+            for place, mask in read_masks(labels, self.options.mask_threshold):
+                sample = self.samples[place]
+                maps = self.read(sample)
+                yield sample, maps, on_map(mask, maps, sample).as_tensor().bool()
+            return
+        classes = self.format.classes or ClassLabels.numbered(1)
+        for sample in self.samples:
+            maps = self.read(sample)
+            label = on_map(label_map(sample["label"], self.format.axes), maps, sample)
+            yield sample, maps, classes.masks(label, sample["label"])
+
+    def collect(self, statistic: Statistic, score: Score | None = None) -> None:
+        """Add the scores and masks of all images to a statistic; the log says how far it is.
+
+        Args:
+            statistic: an empty one, as a guarantee makes it.
+            score: function of maps ``(C, *spatial)``, masks and the file's name, to scores of the same shape; None for
+                the maps themselves.
+
+        Raises:
+            ValueError: as :meth:`pairs`; or if the maps are segmentations.
+        """
+        forms = ScoreForms()
+        for sample, maps, masks in followed(self.pairs(), len(self), logger, "calibration"):
+            forms.take(maps.as_tensor()[None])
+            scores = maps.as_tensor() if score is None else score(maps, masks, source_of(sample))
+            try:
+                statistic.update(scores[None], masks[None])
+            except ValueError as error:
+                raise ValueError(f"{error} (in {source_of(sample)})") from None
+        if not self.options.are_masks:
+            forms.check(f"{source_of(self.samples[0])} and the others are segmentations: give the probability maps")
+
+
+def open_predictions(
+    probs: Folders,
+    labels: Folder | None = None,
+    images: Folder | None = None,
+    options: MapOptions | None = None,
+    format: MapFormat | None = None,
+) -> PredictionFolder:
+    """Open a folder of predictions: list its files, and find out how they are read.
+
+    Maps may be PNG or TIFF of 8 bits, 16 bits or floats, NIfTI or NRRD volumes, of several channels too, arrays of
+    NumPy's, or what nnU-Net v2 leaves with ``--save_probabilities``, of which ``dataset.json`` says the classes.
+
+    Args:
+        probs: folder of the maps; several folders, of different images; or one for each class, by the class's name.
+        labels: folder of the reference masks or label maps of the same names; None if there are none.
+        images: folder of the images, or None.
+        options: what the files do not say of themselves.
+        format: format that the maps must have, that of a calibration; None to find it out.
+
+    Raises:
+        FileNotFoundError: if a folder does not exist, holds no maps, or lacks the counterpart of one.
+        ValueError: naming the file, if it is not clear what channels, axes or labels mean; or if the maps cannot be of
+            the wanted format.
+
+    Example:
+        >>> from monai_coat.data import write_synthetic_dataset
+        >>> root = getfixture("tmp_path")
+        >>> write_synthetic_dataset(root, count=2, spatial_size=(16, 16))
+        >>> folder = open_predictions(root / "synthetic/masks", root / "synthetic/masks")
+        >>> len(folder), folder.format.values
+        (2, '8 bit')
+    """
+    options = options or MapOptions()
+    first = _first_folder(probs)
+    nnunet = None if options.are_masks or isinstance(probs, Mapping) else find_nnunet(first)
+    samples = list_maps(probs, {"labels": labels, "images": images}, options.suffix, nnunet)
+    count = 1 if isinstance(probs, str | os.PathLike | Mapping) else len(list(probs))
+    names = tuple(probs) if isinstance(probs, Mapping) else ()
+    return _opened(samples, options, format, nnunet, count, names)
+
+
+def calibrate_saved_maps(samples: Sequence[Sample], alpha: float, threshold: float | None = None) -> CalibrationResult:
+    r"""Conformal risk control of saved probability maps: the exact threshold for new maps of the same network.
+
+    The images must be exchangeable with new ones, and the network must not have seen them.
+
+    Args:
+        samples: dictionaries with paths ``probs`` and ``label``, as :func:`map_datalist` lists them. Each map is taken
+            at its own size, which its mask must have; see :func:`read_map` and :func:`~monai_coat.data.read_masks`. The
+            mask of a volume is brought to the map's order of axes.
+        alpha: tolerated mean false negative rate, in (0, 1).
+        threshold: foreground is where a mask is at least this; None: masks are of 0 and 1, or 0 and 255.
+
+    Returns:
+        The result of :func:`~monai_coat.calibration.calibrate`; its cutoff is a probability.
+
+    Raises:
+        ValueError: if a file cannot be read, or does not say what is foreground; a map is not in [0, 1]; its mask has
+            another size or lies elsewhere; or there are too few for ``alpha``.
+
+    Example:
+        >>> from PIL import Image
+        >>> from monai_coat.data import map_datalist, write_synthetic_dataset
+        >>> root = getfixture("tmp_path")
+        >>> write_synthetic_dataset(root, count=20, spatial_size=(16, 16))
+        >>> (root / "maps").mkdir()
+        >>> for path in (root / "synthetic/masks").iterdir():
+        ...     soft = Image.open(path).resize((8, 8), Image.Resampling.BOX).resize((16, 16), Image.Resampling.BILINEAR)
+        ...     soft.save(root / "maps" / path.name)
+        >>> result = calibrate_saved_maps(map_datalist(root / "maps", root / "synthetic/masks"), alpha=0.1)
+        >>> 0.2 < result.cutoff[0] < 0.9
+        True
+
+    Source:
+        Angelopoulos et al., Conformal Risk Control (ICLR 2024), section 3.
+    """
+    images_needed(alpha)  # a level that is none is told before anything is read
+    folder = _opened(samples, MapOptions(mask_threshold=threshold))
+    statistic = CoverageStatistic()
+    folder.collect(statistic)
+    return calibrate(statistic, alpha)
+
+
+def _opened(
+    samples: Sequence[Sample],
+    options: MapOptions,
+    format: MapFormat | None = None,
+    nnunet: NNUNet | None = None,
+    folders: int = 1,
+    names: tuple[str, ...] = (),
+) -> PredictionFolder:
+    found = format_of(samples, options, nnunet, names) if format is None else format
+    if options.are_masks != (found.values == "distance"):
+        given, wanted = ("masks", "maps") if options.are_masks else ("maps", "masks")
+        raise ValueError(f"predictions must be {wanted}, as the calibration's were, got {given}; give those.")
+    if format is not None and nnunet is not None and (options.classes or nnunet.classes) != format.classes:
+        raise ValueError(
+            f"maps must be of the classes {format.classes} of the calibration, got {nnunet.classes} in dataset.json; "
+            "calibrate on predictions of this dataset."
+        )
+    return PredictionFolder(tuple(samples), found, options, nnunet, folders)
+
+
+def _first_folder(probs: Folders) -> Path:
+    folders = (
+        [probs]
+        if isinstance(probs, str | os.PathLike)
+        else list(probs.values() if isinstance(probs, Mapping) else probs)
+    )
+    if not folders:
+        raise ValueError("probs must name at least one folder of maps, got none.")
+    return Path(folders[0]).absolute()

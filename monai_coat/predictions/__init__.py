@@ -1,0 +1,27 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Folders of predictions of any framework: fit, calibrate, apply and evaluate, without the network that made them."""
+
+from __future__ import annotations
+
+from monai_coat.predictions.apply import apply_calibration
+from monai_coat.predictions.calibrate import CalibratedMaps, calibrate_folder, load_calibrated_maps
+from monai_coat.predictions.describe import describe_calibration, plain_values
+from monai_coat.predictions.evaluate import evaluate_folder, records_of_folder
+from monai_coat.predictions.fit import fit_folder, fit_scorer
+from monai_coat.predictions.fitted_scorer import FittedScorer, load_scorer
+
+__all__ = [
+    "CalibratedMaps",
+    "FittedScorer",
+    "apply_calibration",
+    "calibrate_folder",
+    "describe_calibration",
+    "evaluate_folder",
+    "fit_folder",
+    "fit_scorer",
+    "load_calibrated_maps",
+    "load_scorer",
+    "plain_values",
+    "records_of_folder",
+]

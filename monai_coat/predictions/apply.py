@@ -1,0 +1,99 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The masks of new predictions by a calibration.
+
+Tested by tests/predictions/test_folders.py.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import MetaTensor
+from torch import Tensor
+
+from monai_coat.data import PredictionFolder
+from monai_coat.files import replacing, write_json
+from monai_coat.files.names import is_volume
+from monai_coat.files.progress import followed
+from monai_coat.predictions.calibrate import CalibratedMaps
+from monai_coat.predictions.masks import mask_path, space_of, write_mask
+from monai_coat.transforms import CertaintyLabels, CertaintyMap, ConformalMask
+
+__all__ = ["apply_calibration"]
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("id", "class", "threshold", "size", "millilitres", "share")
+
+
+def apply_calibration(
+    calibrated: CalibratedMaps,
+    folder: PredictionFolder,
+    output: str | os.PathLike[str],
+    certain: CalibratedMaps | None = None,
+) -> list[dict[str, Any]]:
+    """Write the prediction set of every image of a folder, each in its map's own space and format.
+
+    A mask has the name of its map. Those of several classes, which may overlap, are in a folder for each class. With a
+    calibration of false positives there is one label map instead, of what is certain and what is possible of each
+    class, and ``labels.json`` says what its labels mean, see :class:`~monai_coat.transforms.CertaintyLabels`.
+    ``sets.csv`` has the threshold and the size of each set. Files are written whole, one after the other.
+
+    Args:
+        calibrated: the calibration of what is missed.
+        folder: new predictions, opened with the format of the calibration.
+        output: folder to write to.
+        certain: calibration of false positives of the same scorer.
+
+    Returns:
+        The rows of ``sets.csv``: of each image and class ``id``, ``class``, ``threshold`` in the map (empty if sets are
+        no cuts of it), ``size`` in voxels, ``millilitres`` of volumes, and ``share`` of the image.
+
+    Raises:
+        ValueError: naming the file, if a map cannot be read or is of another format; or if the calibrations do not
+            belong together.
+    """
+    names = folder.format.names or ("foreground",)
+    cut, labels = ConformalMask(calibrated.result), CertaintyLabels(names)
+    graded = None if certain is None else CertaintyMap(calibrated.result, certain.result)
+    output, rows = Path(output), []
+    for sample in followed(folder.samples, len(folder), logger, "apply"):
+        maps = folder.read(sample)
+        scores = MetaTensor(calibrated.fitted.score(maps), meta=maps.meta)
+        sets = cut(scores).as_subclass(Tensor).bool()
+        thresholds = calibrated.fitted.thresholds(maps, calibrated.result.cutoff)
+        rows += _rows(sample, sets, thresholds, names, maps)
+        if graded is not None:
+            write_mask(graded(scores)[0].as_subclass(Tensor), maps, sample, mask_path(output, sample), folder.format)
+            continue
+        for name, mask in zip(names, sets, strict=True):
+            path = mask_path(output / name if len(names) > 1 else output, sample)
+            write_mask(mask, maps, sample, path, folder.format)
+    if graded is not None:
+        write_json(output / "labels.json", labels.values)
+    with replacing(output / "sets.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    return rows
+
+
+def _rows(
+    sample: Mapping[str, Any], sets: Tensor, thresholds: list[float] | None, names: tuple[str, ...], maps: MetaTensor
+) -> list[dict[str, Any]]:
+    voxel = abs(float(np.linalg.det(np.asarray(maps.affine)[:3, :3]))) / 1000 if is_volume(space_of(sample)) else None
+    rows = []
+    for index, name in enumerate(names):
+        size = int(sets[index].sum())
+        threshold = "" if thresholds is None else round(thresholds[index], 6)
+        volume = "" if voxel is None else round(size * voxel, 4)
+        share = round(size / sets[index].numel(), 6)
+        rows.append(dict(zip(COLUMNS, (sample["id"], name, threshold, size, volume, share), strict=True)))
+    return rows

@@ -1,0 +1,143 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The calibration of a folder of predictions, and its file.
+
+Tested by tests/predictions/test_refusals.py.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from monai.data import MetaTensor
+from torch import Tensor
+
+from monai_coat.calibration import (
+    CalibrationResult,
+    Guarantee,
+    PipelineIdentity,
+    as_guarantee,
+    check_calibration_fits,
+    identity_of,
+    load_calibration,
+    save_calibration,
+)
+from monai_coat.data import MapFormat, PredictionFolder
+from monai_coat.predictions.fitted_scorer import FittedScorer, load_scorer, token_of
+from monai_coat.scorers import ProbabilityScorer
+
+__all__ = ["CalibratedMaps", "calibrate_folder", "load_calibrated_maps"]
+
+CRC = FittedScorer("crc", ProbabilityScorer(), {"_target_": "ProbabilityScorer"})
+"""One threshold for all images."""
+
+FOLDS = (
+    "; the maps are of {} folders: if these are folds of a cross-validation, it is about new images of one of their "
+    "networks, and nothing is promised about an ensemble of them"
+)
+
+
+@dataclass(frozen=True)
+class CalibratedMaps:
+    """A calibration of saved maps with the scorer that it is of.
+
+    Attributes:
+        result: the cutoff per class and what is promised.
+        fitted: the scorer, which knows the images that it was fitted to and calibrated on.
+    """
+
+    result: CalibrationResult
+    fitted: FittedScorer
+
+    @property
+    def format(self) -> MapFormat:
+        """How the maps are read."""
+        return MapFormat.from_entries(self.result.identity.pipeline)
+
+    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Write the calibration, and beside it its scorer; returns both files.
+
+        The scorer is written first: a run that ends between the two leaves no calibration without its scorer.
+        """
+        path = Path(path)
+        beside = _beside(path)
+        self.fitted.save(beside)
+        save_calibration(self.result, path)
+        return [path, beside]
+
+
+def calibrate_folder(
+    folder: PredictionFolder,
+    alpha: float | None = None,
+    guarantee: Guarantee | None = None,
+    fitted: FittedScorer | None = None,
+) -> CalibratedMaps:
+    """Calibrate a folder of predictions: the exact cutoff of each class, and what is promised with it.
+
+    Args:
+        folder: predictions with masks, exchangeable with new ones, which the network has not seen.
+        alpha: tolerated mean false negative rate, in (0, 1).
+        guarantee: what is promised, in place of ``alpha``; classes without names get those of the folder.
+        fitted: the scorer that adapts to an image; None for one threshold for all.
+
+    Raises:
+        ValueError: naming the file, if it cannot be read, or an image was one of those that the scorer was fitted to;
+            or if the maps are of another format, or too few for the level.
+    """
+    fitted = CRC if fitted is None else fitted
+    if fitted.format is not None and fitted.format != folder.format:
+        differences = PipelineIdentity({}, fitted.format.to_entries()).differences(
+            PipelineIdentity({}, folder.format.to_entries())
+        )
+        raise ValueError(
+            f"maps must be as those that the scorer was fitted to, but differ in {', '.join(differences)}; fit it to "
+            "maps of this kind."
+        )
+    promised = _named(as_guarantee(guarantee, alpha), folder.format)
+    statistic, tokens = promised.statistic(), {}
+
+    def score(maps: MetaTensor, masks: Tensor, source: str) -> Tensor:
+        token = token_of(maps.as_tensor(), masks)
+        fitted.refuse_seen(token, source)
+        tokens[token] = "calibrated on"
+        return fitted.score(maps)
+
+    folder.collect(statistic, score)
+    result = promised.calibrate(statistic)
+    words = result.guarantee + (FOLDS.format(folder.folders) if folder.folders > 1 else "")
+    identity = replace(identity_of(fitted.scorer), pipeline=folder.format.to_entries())
+    result = replace(result, guarantee=words, method=fitted.method, identity=identity)
+    return CalibratedMaps(result, replace(fitted, format=folder.format, seen={**fitted.seen, **tokens}))
+
+
+def _named(guarantee: Guarantee, format: MapFormat) -> Guarantee:
+    """The guarantee, with the names of the classes if it has none."""
+    if guarantee.class_names or not format.names or not hasattr(guarantee, "__dataclass_fields__"):
+        return guarantee
+    return replace(guarantee, class_names=format.names)  # type: ignore[type-var]
+
+
+def load_calibrated_maps(path: str | os.PathLike[str]) -> CalibratedMaps:
+    """Read a calibration of saved maps with its scorer.
+
+    A calibration of probabilities alone, such as one that was merged from several hospitals, needs no scorer's file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no calibration of saved maps, or the scorer beside it is another than it was made with.
+    """
+    result, beside = load_calibration(path), _beside(Path(path))
+    format = MapFormat.from_entries(result.identity.pipeline)
+    fitted = CRC if result.method == "crc" and not beside.exists() else load_scorer(beside)
+    try:
+        expected = replace(identity_of(fitted.scorer), pipeline=format.to_entries())
+        check_calibration_fits(result, classes=format.count, identity=expected)
+    except ValueError as error:
+        raise ValueError(f"{beside} must be the scorer that {path} was made with ({error})") from None
+    return CalibratedMaps(result, replace(fitted, format=format))
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name.removesuffix('.json')}.scorer.pt")

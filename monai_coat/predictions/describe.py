@@ -1,0 +1,67 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A calibration of saved maps in words: what to take of a new map.
+
+Tested by tests/predictions/test_folders.py.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from monai_coat.calibration import CalibrationResult, printed_cutoffs
+from monai_coat.predictions.calibrate import CalibratedMaps
+from monai_coat.scorers import margin_of
+
+__all__ = ["describe_calibration", "plain_values"]
+
+WHOLE = {"8 bit": 255, "16 bit": 65535}
+
+
+def describe_calibration(calibrated: CalibratedMaps) -> str:
+    """What to take of a new map, class by class, and what is promised.
+
+    Example:
+        >>> from monai_coat.data import MapFormat
+        >>> from monai_coat.calibration import PipelineIdentity
+        >>> from monai_coat.predictions.calibrate import CRC
+        >>> identity = PipelineIdentity({}, MapFormat(None, "classes", "", "8 bit").to_entries())
+        >>> words = "E[FNR] <= 0.1 on average over new images"
+        >>> result = CalibrationResult((0.25,), 0.1, (99,), (1,), (0.0875,), words, "crc", identity)
+        >>> describe_calibration(CalibratedMaps(result, CRC))
+        'take probabilities >= 0.25 (8-bit values >= 64): E[FNR] <= 0.1 on average over new images; n = 99, 1 left out'
+    """
+    result, names = calibrated.result, calibrated.format.names
+    taken = [_taken(calibrated, index) for index in range(len(result.cutoff))]
+    named = [f"{name}: {text}" for name, text in zip(names, taken, strict=True)] if names else taken
+    counts = ", ".join(map(str, result.n))
+    left_out = ", ".join(map(str, result.n_empty))
+    return f"{'; '.join(named)}: {result.guarantee}; n = {counts}, {left_out} left out"
+
+
+def _taken(calibrated: CalibratedMaps, index: int) -> str:
+    """What is in the set of a class."""
+    result, values = calibrated.result, calibrated.format.values
+    if not result.promised[index]:
+        return "no cutoff"
+    printed, cutoff = printed_cutoffs(result)[index], result.cutoff[index]
+    if result.method != "crc":
+        return f"each image has its own threshold, moved by the cutoff {printed} of the scores of {result.method}"
+    if values == "distance":
+        reach = margin_of(min(max(cutoff, 0.0), 1.0))
+        return f"take what lies within {reach:.4g} (mm, or pixels) of the mask, between centres of voxels"
+    if values in WHOLE:
+        return f"take probabilities >= {printed} ({values.replace(' ', '-')} values >= {_whole(cutoff, WHOLE[values])})"
+    return f"take probabilities >= {printed}"
+
+
+def _whole(cutoff: float, scale: int) -> int:
+    """The smallest whole number that is in the set: of its probability, rounded as it is read."""
+    return math.ceil(cutoff * scale - 1e-4)
+
+
+def plain_values(result: CalibrationResult) -> dict[str, Any]:
+    """A result as values that JSON has."""
+    return {**asdict(result), "identity": result.identity.to_json()}

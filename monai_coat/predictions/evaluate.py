@@ -1,0 +1,145 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What a calibration of saved maps covers on labelled images, and what it costs: table, records and pictures.
+
+Tested by tests/predictions/test_folders.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import MetaTensor
+from numpy.typing import NDArray
+from torch import Tensor
+
+from monai_coat.data import PredictionFolder, read_image
+from monai_coat.files.progress import followed
+from monai_coat.metrics import ImageRecord, image_records
+from monai_coat.predictions.calibrate import CalibratedMaps
+from monai_coat.predictions.fitted_scorer import token_of
+from monai_coat.report import MethodSummary, Panel, choose_panels, draw_page, orthogonal_panels, write_comparison
+from monai_coat.transforms import ConformalMask
+
+__all__ = ["evaluate_folder", "records_of_folder"]
+
+logger = logging.getLogger(__name__)
+
+HALF = "cut at 0.5"
+MASK = "the mask itself"
+
+Rows = dict[str, list[ImageRecord]]
+
+
+def records_of_folder(
+    calibrated: CalibratedMaps, folder: PredictionFolder, new: bool = True
+) -> tuple[dict[str, Rows], dict[str, int]]:
+    """Records of every image by class and method: of a cut at 0.5, and of the calibrated sets.
+
+    Args:
+        calibrated: the calibration.
+        folder: predictions with masks, opened with the format of the calibration.
+        new: whether images that were fitted to or calibrated on are refused.
+
+    Returns:
+        By class name and method the records; and by id the place of each sample.
+
+    Raises:
+        ValueError: naming the file, if a map or mask cannot be read, or the image is not a new one.
+    """
+    names, first = folder.format.names or ("foreground",), MASK if folder.options.are_masks else HALF
+    records: dict[str, Rows] = {name: {first: [], calibrated.result.method or "calibrated": []} for name in names}
+    places = {str(sample["id"]): place for place, sample in enumerate(folder.samples)}
+    for sample, maps, masks in followed(folder.pairs(), len(folder), logger, "evaluate"):
+        if new:
+            calibrated.fitted.refuse_seen(token_of(maps.as_tensor(), masks), sample["probs"])
+        half, sets = _sets(calibrated, maps)
+        for method, inside in zip(records[names[0]], (half, sets), strict=True):
+            rows = image_records(str(sample["id"]), maps.as_tensor(), inside, masks)
+            for name, row in zip(names, rows, strict=True):
+                records[name][method].append(replace(row, name=str(sample["id"])))
+    return records, places
+
+
+def evaluate_folder(
+    calibrated: CalibratedMaps, folder: PredictionFolder, output: str | os.PathLike[str]
+) -> dict[str, list[MethodSummary]]:
+    """Write a report about a folder of predictions with masks: of each class records, table and page of pictures.
+
+    Several classes have a folder each. In every table the first row is what a cut at 0.5 gives, and the last one takes
+    every pixel.
+
+    Args:
+        calibrated: the calibration.
+        folder: predictions with masks of new images, opened with the format of the calibration.
+        output: folder to write to.
+
+    Returns:
+        The rows of the table of each class.
+
+    Raises:
+        ValueError: as :func:`records_of_folder`; or if no image has foreground.
+    """
+    records, places = records_of_folder(calibrated, folder)
+    output, alpha, tables = Path(output), calibrated.result.alpha, {}
+    for index, (name, of_class) in enumerate(records.items()):
+        place = output / name if len(records) > 1 else output
+        logger.info("class %s", name)
+        tables[name] = write_comparison(of_class, alpha, place, calibrated.result.guarantee)
+        pictures = _Pictures(calibrated, folder, places, index)
+        draw_page(of_class, alpha, place / "page.png", panels=pictures.panels(of_class))
+    return tables
+
+
+def _sets(calibrated: CalibratedMaps, maps: MetaTensor) -> tuple[Tensor, Tensor]:
+    """The set at 0.5 and the calibrated one, bool ``(C, *spatial)``."""
+    cut = ConformalMask(calibrated.result)(calibrated.fitted.score(maps))
+    return maps.as_tensor() >= 0.5, cut.as_subclass(Tensor).bool()
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """Pictures of the images of one class that are worth a look."""
+
+    calibrated: CalibratedMaps
+    folder: PredictionFolder
+    places: Mapping[str, int]
+    index: int
+    labels: dict[str, Tensor] = field(default_factory=dict)
+
+    def panels(self, records: Mapping[str, Sequence[ImageRecord]]) -> list[Panel]:
+        """Of flat images one panel each; of volumes three slices of the first two."""
+        chosen = choose_panels(records, *records)
+        wanted = {name for _, name in chosen}
+        kept = replace(self.folder, samples=tuple(s for s in self.folder.samples if s["id"] in wanted))
+        shown = {str(sample["id"]): (sample, maps, masks) for sample, maps, masks in kept.pairs()}
+        coverage = {method: {r.name: r.coverage for r in each} for method, each in records.items()}
+        panels: list[Panel] = []
+        for title, name in chosen:
+            sample, maps, masks = shown[name]
+            sets = dict(zip(records, (each[self.index].numpy() for each in _sets(self.calibrated, maps)), strict=True))
+            covered = {method: coverage[method][name] for method in records}
+            label, image = masks[self.index].numpy(), _picture(sample, maps, self.index)
+            if label.ndim == 2:
+                flat = {method: mask.T for method, mask in sets.items()}
+                panels.append(Panel(title, image.T, label.T, flat, covered))
+            elif len(panels) < 6:
+                panels += orthogonal_panels(title, image, label, sets, covered)
+        return panels
+
+
+def _picture(sample: Mapping[str, Any], maps: MetaTensor, index: int) -> NDArray[np.float32]:
+    """The image in [0, 1] if it is there and on the map's grid, else the map itself; axes as in the map."""
+    if sample["image"] not in sample["probs"]:
+        image = read_image(sample["image"])
+        if image.shape[1:] == maps.shape[1:]:
+            values = image.numpy()[:3].mean(0)
+            low, high = np.quantile(values, (0.001, 0.999))
+            return np.asarray(np.clip((values - low) / max(float(high - low), 1e-6), 0, 1), np.float32)
+    return np.asarray(maps[index].numpy(), np.float32)

@@ -1,0 +1,85 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Thresholds learned from saved maps.
+
+Tested by tests/predictions/test_folders.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_coat.data import PredictionFolder
+from monai_coat.files.progress import followed
+from monai_coat.functional import exact_level
+from monai_coat.predictions.fitted_scorer import FittedScorer, token_of
+from monai_coat.scorers import METHODS, SketchedMaps
+
+__all__ = ["FOR_MAPS", "fit_folder", "fit_scorer"]
+
+logger = logging.getLogger(__name__)
+
+FOR_MAPS = ("crc", "meg", "coat", "at", "aa_crc", "cra", "sacp")
+"""Methods that need a map alone, of any size."""
+
+
+def fit_scorer(
+    pairs: Iterable[tuple[Tensor, Tensor]], alpha: float, method: str = "meg", seed: int = 0, **settings: Any
+) -> FittedScorer:
+    """Learn thresholds from maps and masks, of which one at a time is in memory.
+
+    The images must be others than those of the calibration, and the network must not have seen them.
+
+    Args:
+        pairs: of each image its probability maps and its masks, both ``(C, *spatial)``; sizes may differ.
+        alpha: tolerated mean false negative rate, in (0, 1).
+        method: one of the names in ``FOR_MAPS``.
+        seed: of what is drawn at random.
+        **settings: the method's own.
+
+    Returns:
+        The scorer, to be calibrated on other images.
+
+    Raises:
+        ValueError: if ``alpha`` is outside (0, 1), the method is another one, there are too few images, or maps and
+            masks do not fit.
+
+    Example:
+        >>> maps = [torch.rand(1, 12, 10) ** 3 for _ in range(40)]
+        >>> masks = [torch.rand(1, 12, 10) < probs for probs in maps]
+        >>> fitted = fit_scorer(zip(maps[:20], masks[:20]), alpha=0.2, method="meg", members=2)
+        >>> from monai_coat.calibration import calibrate_maps
+        >>> calibrate_maps([fitted.score(probs) for probs in maps[20:]], masks[20:], alpha=0.2).n
+        (20,)
+    """
+    exact_level(alpha)
+    if method not in FOR_MAPS:
+        raise ValueError(f"method must be one of {', '.join(FOR_MAPS)}, got {method!r}; correct the name.")
+    seen: dict[str, str] = {}
+    sketched = SketchedMaps.collect(_remembered(pairs, seen))
+    with torch.random.fork_rng(devices=[]):
+        made = METHODS[method].fit(sketched, alpha, seed, **settings)
+    if made.scorer is None or made.config is None:
+        raise ValueError(f"method must be one that gives scores, got {method!r} with {settings}; choose another.")
+    return FittedScorer(method, made.scorer.eval(), made.config, alpha, seen=seen)
+
+
+def fit_folder(
+    folder: PredictionFolder, alpha: float, method: str = "meg", seed: int = 0, **settings: Any
+) -> FittedScorer:
+    """:func:`fit_scorer` for a folder of predictions with masks."""
+    pairs = ((maps.as_tensor(), masks) for _, maps, masks in followed(folder.pairs(), len(folder), logger, "fit"))
+    fitted = fit_scorer(pairs, alpha, method, seed, **settings)
+    return FittedScorer(method, fitted.scorer, fitted.config, alpha, folder.format, fitted.seen)
+
+
+def _remembered(pairs: Iterable[tuple[Tensor, Tensor]], seen: dict[str, str]) -> Iterator[tuple[Tensor, Tensor]]:
+    for pair in pairs:
+        maps, masks = (torch.as_tensor(each) for each in pair)
+        seen[token_of(maps, masks)] = "fitted to"
+        yield maps, masks

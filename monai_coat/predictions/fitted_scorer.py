@@ -1,0 +1,128 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A fitted scorer as a file: its description, its weights, and which images it has seen.
+
+Tested by tests/predictions/test_refusals.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from monai_coat.data import MapFormat
+from monai_coat.files import replacing
+from monai_coat.files.names import kind_of
+from monai_coat.functional.foreground import plain
+from monai_coat.scorers import Scorer, scorer_of_config
+
+__all__ = ["FittedScorer", "load_scorer", "token_of"]
+
+FORMAT, VERSION = "monai_coat scorer", 1
+
+
+@dataclass(frozen=True)
+class FittedScorer:
+    """A scorer of maps, with what was learned and from which images.
+
+    Attributes:
+        method: name of the method, such as "meg".
+        scorer: from maps to scores.
+        config: how the scorer is made, see :func:`~monai_coat.scorers.scorer_of_config`.
+        alpha: level that it was fitted to; None if nothing was learned.
+        format: how the maps are read that it is for; None if it was fitted to arrays.
+        seen: digests of the images that were learned from, and of those that it was calibrated on, by which.
+    """
+
+    method: str
+    scorer: Scorer
+    config: Mapping[str, Any]
+    alpha: float | None = None
+    format: MapFormat | None = None
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+    @torch.no_grad()
+    def score(self, maps: Tensor) -> Tensor:
+        """Scores ``(C, *spatial)`` in float32 of maps of the same shape, in [0, 1]."""
+        probs = plain(torch.as_tensor(maps))[None].float()
+        scores: Tensor = self.scorer(probs, probs)[0]
+        return scores
+
+    @torch.no_grad()
+    def thresholds(self, maps: Tensor, cutoff: tuple[float, ...]) -> list[float] | None:
+        """Threshold of each class in the maps; None if sets are no cuts of them."""
+        probs = plain(torch.as_tensor(maps))[None].float()
+        found = self.scorer.calibrated_threshold(probs, probs, torch.tensor(cutoff))
+        return None if found is None else [float(value) for value in found[0]]
+
+    def refuse_seen(self, token: str, source: object) -> None:
+        """Refuse an image that was learned from or calibrated on.
+
+        Raises:
+            ValueError: naming it.
+        """
+        if token in self.seen:
+            raise ValueError(
+                f"images must be others than those that the scorer was {self.seen[token]}, got {source} again; keep "
+                "the images of fit, calibrate and evaluate apart."
+            )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the scorer to a file, whole or not at all."""
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "method": self.method,
+            "config": dict(self.config),
+            "alpha": self.alpha,
+            "maps": None if self.format is None else self.format.to_entries(),
+            "seen": dict(self.seen),
+            "weights": self.scorer.state_dict(),
+        }
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            torch.save(content, file)
+
+
+def load_scorer(path: str | os.PathLike[str]) -> FittedScorer:
+    """Read a scorer that :meth:`FittedScorer.save` wrote; nothing in the file is run.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no scorer, is damaged, or is of another version.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"scorer must be a file, got {path}, which {kind_of(path)}; write it by 'fit'.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content.get("format") != FORMAT or content.get("version") != VERSION:
+            raise ValueError(f"it is no {FORMAT!r} of version {VERSION}")
+        scorer = scorer_of_config(content["config"])
+        scorer.load_state_dict(content["weights"])
+        maps = content["maps"]
+        return FittedScorer(
+            method=str(content["method"]),
+            scorer=scorer.eval(),
+            config=content["config"],
+            alpha=None if content["alpha"] is None else float(content["alpha"]),
+            format=None if maps is None else MapFormat.from_entries(maps),
+            seen=dict(content["seen"]),
+        )
+    except Exception as error:  # pickle, zip and torch raise a dozen kinds about damaged files
+        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"scorer must be a file that 'fit' wrote, got {path} ({said}); fit it again.") from None
+
+
+def token_of(maps: Tensor, masks: Tensor) -> str:
+    """A digest of an image's maps and masks ``(C, *spatial)``."""
+    digest = hashlib.sha256(repr(tuple(maps.shape)).encode())
+    digest.update(np.ascontiguousarray(plain(maps).float().numpy()).view(np.uint8).data)
+    digest.update(np.packbits(plain(masks).bool().numpy()).tobytes())
+    return digest.hexdigest()[:32]

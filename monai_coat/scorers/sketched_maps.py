@@ -1,0 +1,93 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A few hundred numbers of each image, from which thresholds are learned whatever the size of its map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from monai_coat.functional import foreground_sketch, precision_curves
+from monai_coat.functional.foreground import plain
+from monai_coat.scorers.predictors.expected_gap import ExpectedGapPredictor
+from monai_coat.scorers.predictors.map_summaries import MapSummaries
+
+__all__ = ["SketchedMaps"]
+
+
+@dataclass(frozen=True)
+class SketchedMaps:
+    """Summaries of maps, sketches of their foreground and their precision: what most methods learn from.
+
+    In place of :class:`~monai_coat.scorers.PredictedMaps`, for maps of several classes, of different sizes, and of
+    volumes, of which one at a time is in memory.
+
+    Attributes:
+        summaries: label-free summaries ``(N, C * 30)``.
+        sketches: foreground sketches ``(N, C, 512)``; NaN where an image lacks the class.
+        precision: ``(N, C, steps)`` at the ladder of :class:`~monai_coat.scorers.ExpectedGapPredictor`.
+
+    Example:
+        >>> maps = [torch.rand(2, 8, 8), torch.rand(2, 9, 7)]
+        >>> len(SketchedMaps.collect((probs, probs > 0.5) for probs in maps))
+        2
+    """
+
+    summaries: Tensor
+    sketches: Tensor
+    precision: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def collect(cls, pairs: Iterable[tuple[Tensor, Tensor]]) -> SketchedMaps:
+        """Of probability maps and masks ``(C, *spatial)``, one image at a time.
+
+        Raises:
+            ValueError: if there is no image, or maps and masks are not of one shape and of values that they can have.
+        """
+        rows: list[tuple[Tensor, Tensor, Tensor]] = []
+        steps, summarise = torch.sigmoid(ExpectedGapPredictor(members=2, width=1).ladder), MapSummaries(1)
+        for probs, masks in pairs:
+            maps, labels = plain(torch.as_tensor(probs)).float(), plain(torch.as_tensor(masks))
+            # Class by class: the steps on the way take several times the memory of a map.
+            parts = [(maps[None, k : k + 1], labels[None, k : k + 1]) for k in range(maps.shape[0])]
+            summaries = torch.cat([summarise(p) for p, _ in parts], 1)
+            sketches = torch.cat([foreground_sketch(p, y) for p, y in parts], 1)
+            rows.append((summaries, sketches, torch.cat([precision_curves(p, y, steps) for p, y in parts], 1)))
+        if not rows:
+            raise ValueError("pairs must hold at least one image to learn from, got none.")
+        return cls(*(torch.cat(column) for column in zip(*rows, strict=True)))
+
+    def __len__(self) -> int:
+        return len(self.summaries)
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return int(self.sketches.shape[1])
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the images: where there are none, the maps stand for them."""
+        return self.num_classes
+
+    @property
+    def input_size(self) -> int:
+        """Size at which predictors read maps: that of the map."""
+        return 0
+
+    def curves(self, predictor: ExpectedGapPredictor, alpha: float) -> tuple[Tensor, Tensor]:
+        """Summaries and true curves, as :meth:`~monai_coat.scorers.ExpectedGapPredictor.fit_curves` takes them."""
+        return self.summaries, predictor.observe_sketches(self.sketches, self.precision, alpha)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in ("probs", "label", "image"):
+            raise ValueError(
+                "method must be one that learns from summaries, such as meg, coat, at or aa_crc, got one that learns "
+                f"from whole maps ({name!r}); choose another."
+            )
+        raise AttributeError(name)
