@@ -214,8 +214,9 @@ class AdaptiveSegmenter(nn.Module):
         """
         if not bool(self.calibrated):
             raise RuntimeError(
-                "network must be calibrated before it gives a prediction set or thresholds; "
-                "run the calibration, or load weights saved after it."
+                "network must be calibrated before it gives a prediction set or thresholds; run an engine with "
+                "monai_coat.handlers.ConformalCalibration(alpha, network=network), load weights saved after that, or "
+                "call set_calibration."
             )
         self.require_evaluation_mode()
         state = state_of(self)
