@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ignite.engine import Engine, Events
+from monai.engines import Trainer
 from torch import Tensor
 
 from monai_coat.calibration import ScoreForms
+from monai_coat.handlers._attachment import check_engine
 from monai_coat.handlers._network_scores import NetworkScores
 from monai_coat.handlers._pairs import batches, check_forms
 from monai_coat.networks import AdaptiveSegmenter
@@ -29,8 +31,19 @@ class ScoreIntake:
         self.network = network
         self.start()
 
-    def attach(self, engine: Engine) -> None:
-        """Listen to the network during iterations."""
+    def attach(self, engine: Engine, started: Callable[[Engine], None]) -> None:
+        """Listen to the network during iterations.
+
+        Raises:
+            TypeError: if ``engine`` is none.
+            ValueError: if it trains, or ``started``, the handler's own, is attached to it already.
+        """
+        check_engine(engine, started)
+        if isinstance(engine, Trainer):
+            raise ValueError(
+                f"engine must be an evaluator, got {type(engine).__name__}, whose weights move while scores are "
+                "collected; attach to an evaluator that runs after training."
+            )
         if self.network is not None:
             engine.add_event_handler(Events.ITERATION_STARTED, self._listen)
 

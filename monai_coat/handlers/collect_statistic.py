@@ -83,11 +83,15 @@ class CollectStatistic:
         """Listen to an engine.
 
         Args:
-            engine: any engine that goes over the calibration images.
+            engine: any engine that goes over the calibration images, once; no trainer, whose weights move.
             event: when its output holds scores. After an iteration, MONAI's postprocessing may have cut them; with
                 ``monai.engines.IterationEvents.FORWARD_COMPLETED`` they are what the network gave.
+
+        Raises:
+            TypeError: if ``engine`` is none.
+            ValueError: if it trains, or has this handler already.
         """
-        self.intake.attach(engine)
+        self.intake.attach(engine, self.started)
         engine.add_event_handler(Events.EPOCH_STARTED, self.started)
         engine.add_event_handler(event, self.iteration_completed)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
