@@ -27,9 +27,10 @@ def check_forms(forms: ScoreForms) -> None:
 
 def batches(output: Any, forms: ScoreForms | None = None) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches ``(B, C, *spatial)`` of scores and labels: one of two tensors, or one per item of two lists."""
+    of_one = not isinstance(output, tuple | list) or not output or not isinstance(output[0], Tensor)
     for scores, labels in _batches(output):
         if forms is not None:
-            forms.take(scores)
+            forms.take(scores, of_one)
         yield scores, labels
 
 

@@ -159,7 +159,7 @@ def calibrate_maps(
     statistic, forms = promised.statistic(), ScoreForms()
     for index, (score, label) in enumerate(zip(scores, labels, strict=True)):
         try:
-            forms.take(torch.as_tensor(score)[None])
+            forms.take(torch.as_tensor(score)[None], of_one=True)
             statistic.update(torch.as_tensor(score)[None], torch.as_tensor(label)[None])
         except (TypeError, ValueError) as error:
             raise type(error)(f"image {index} of the sequence: {error}") from None
