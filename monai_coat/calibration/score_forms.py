@@ -5,8 +5,13 @@
 from __future__ import annotations
 
 import logging
+import math
+from itertools import zip_longest
 
 from torch import Tensor
+
+from monai_coat.calibration.result import CalibrationResult
+from monai_coat.calibration.risks import risk_named
 
 __all__ = ["ScoreForms"]
 
@@ -19,7 +24,7 @@ MANY_CLASSES = 16
 class ScoreForms:
     """The forms of score maps seen so far, so that masks and maps without a class axis are not calibrated by mistake.
 
-    Nothing is read of further maps once one has held another value than 0 and 1.
+    It also knows the smallest score of each class: a cutoff that low takes everything.
 
     Example:
         >>> import torch
@@ -31,7 +36,8 @@ class ScoreForms:
     """
 
     def __init__(self) -> None:
-        self._only_masks, self._zero, self._one, self._classes = True, False, False, 0
+        self._only_masks, self._zero, self._one = True, False, False
+        self._lowest: list[float] = []
 
     def take(self, scores: Tensor, of_one: bool = False) -> None:
         """Look at a batch of scores.
@@ -46,16 +52,20 @@ class ScoreForms:
         if not isinstance(scores, Tensor):
             return
         _check_axes(scores, of_one)
-        self._classes = max(self._classes, scores.shape[1] if scores.dim() > 1 else 0)
+        if scores.dim() > 1 and scores.numel():
+            self._see_lowest(scores.detach().movedim(1, 0).flatten(1).amin(1).tolist())
         if self._only_masks:
             zeros, ones = scores == 0, scores == 1
             self._only_masks = bool((zeros | ones).all())
             self._zero, self._one = self._zero or bool(zeros.any()), self._one or bool(ones.any())
 
+    def _see_lowest(self, lowest: list[float]) -> None:
+        self._lowest = [min(pair) for pair in zip_longest(self._lowest, lowest, fillvalue=math.inf)]
+
     def merge(self, other: ScoreForms) -> None:
         """Add what another one has seen."""
         self._only_masks = self._only_masks and other._only_masks
-        self._classes = max(self._classes, other._classes)
+        self._see_lowest(other._lowest)
         self._zero, self._one = self._zero or other._zero, self._one or other._one
 
     def check(self, remedy: str) -> None:
@@ -66,11 +76,24 @@ class ScoreForms:
         """
         if self._only_masks and self._zero and self._one:
             raise ValueError(f"scores must have more values than 0 and 1, got masks; {remedy}.")
-        if self._classes > MANY_CLASSES:
+        if len(self._lowest) > MANY_CLASSES:
             logger.warning(
                 "scores have %d classes: the first axis of a map is that of classes, (C, *spatial); if these are rows "
                 "or slices, add it, score[None].",
-                self._classes,
+                len(self._lowest),
+            )
+
+    def warn_of_everything(self, result: CalibrationResult) -> None:
+        """Say in the log if a cutoff takes in every score that was seen: the promise is kept, and worth nothing."""
+        if not risk_named(result.controls).rises:
+            return
+        rows = zip(result.cutoff, result.promised, self._lowest, strict=False)
+        everything = [str(index) for index, (cutoff, kept, low) in enumerate(rows) if kept and cutoff <= low]
+        if everything:
+            logger.warning(
+                "the prediction set is everything: no score of class %s is below its cutoff; look whether maps are "
+                "inverted, and what is foreground in the masks (--mask-threshold), or raise alpha.",
+                ", ".join(everything),
             )
 
 

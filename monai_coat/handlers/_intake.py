@@ -72,13 +72,14 @@ class ScoreIntake:
             if self._own is not None:
                 self._own.take(scores)
 
-    def finish(self) -> None:
-        """Look at all scores of all workers.
+    def finish(self) -> ScoreForms:
+        """Look at all scores of all workers; returns their forms.
 
         Raises:
             ValueError: if they are masks, or not the network's.
         """
-        check_forms(self.forms)
+        forms = check_forms(self.forms)
         if self._own is not None:
             self._own.stop()
             self._own.check()
+        return forms

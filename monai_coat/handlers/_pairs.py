@@ -14,8 +14,8 @@ from monai_coat.calibration import ScoreForms, gather_objects
 __all__: list[str] = []
 
 
-def check_forms(forms: ScoreForms) -> None:
-    """Refuse masks in place of scores, as all workers have seen them."""
+def check_forms(forms: ScoreForms) -> ScoreForms:
+    """Refuse masks in place of scores, as all workers have seen them; returns what they have seen together."""
     together = ScoreForms()
     for of_worker in gather_objects(forms):
         together.merge(of_worker)
@@ -23,6 +23,7 @@ def check_forms(forms: ScoreForms) -> None:
         "an engine's postprocessing has cut them (AsDiscrete), so take them before: handler.attach(engine, "
         "event=monai.engines.IterationEvents.FORWARD_COMPLETED), with the activation in output_transform"
     )
+    return together
 
 
 def batches(output: Any, forms: ScoreForms | None = None) -> Iterator[tuple[Tensor, Tensor]]:

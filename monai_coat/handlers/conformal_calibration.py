@@ -123,7 +123,7 @@ class ConformalCalibration:
 
     def epoch_completed(self, engine: Engine) -> None:
         """Calibrate, leave the result in the engine's state, and log it."""
-        self.intake.finish()
+        forms = self.intake.finish()
         result = self.guarantee.calibrate(gather_statistic(self.statistic))
         result = replace(result, method=self.method, identity=identity_of(self.network, self.pipeline))
         if self.network is not None:
@@ -131,6 +131,7 @@ class ConformalCalibration:
         engine.state.calibration = self.result = result  # type: ignore[attr-defined]
         if _is_first():
             logger.info("calibrated: %s", summary_of(result))
+            forms.warn_of_everything(result)
 
     def completed(self, engine: Engine) -> None:
         """Leave the result in network and artifact: at the end, when no other calibration of the run can fail.

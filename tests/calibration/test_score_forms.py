@@ -8,7 +8,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from monai_coat.calibration import ScoreForms, calibrate_maps
+from monai_coat.calibration import ExpectedRisk, FalsePositiveRatio, ScoreForms, calibrate_maps
 from monai_coat.handlers import ConformalCalibration
 
 MASKS = [torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])] * 12
@@ -112,3 +112,39 @@ def test_maps_of_one_column_or_slice_are_taken(way, size, caplog):
 def test_many_classes_are_said_once(way, size, caplog):
     way([torch.rand(size) for _ in range(12)])
     assert caplog.text.count(f"scores have {size[0]} classes: the first axis of a map is that of classes") == 1
+
+
+EVERYTHING = "the prediction set is everything: no score of class"
+
+
+def two_classes(way, *kinds, **settings):
+    """Scores of 0.25 and 0.75: where the mask is ("good"), where it is not ("inverted"), or in half of either."""
+    torch.manual_seed(0)
+    labels = [torch.rand(len(kinds), 8, 8) < 0.5 for _ in range(20)]
+    flips = torch.tensor([kind == "inverted" for kind in kinds])[:, None, None]
+    scores = [torch.where(label ^ flips, 0.75, 0.25) for label in labels]
+    return way(scores, labels, **settings)
+
+
+@pytest.mark.parametrize("way", [lambda s, y: calibrate_maps(s, y, 0.2), by_engine])
+@pytest.mark.parametrize(
+    ("kinds", "said"), [(["good"], ""), (["inverted"], "0"), (["good", "inverted"], "1"), (["inverted"] * 2, "0, 1")]
+)
+def test_a_cutoff_below_all_scores_is_said_once(way, kinds, said, caplog):
+    two_classes(way, *kinds)
+    assert caplog.text.count(EVERYTHING) == bool(said)
+    assert not said or f"{EVERYTHING} {said} is below" in caplog.text
+
+
+def test_masks_that_are_everything_are_said(caplog):
+    """As with --mask-threshold 0: the cutoff is above some scores only if alpha allows for them."""
+    calibrate_maps([torch.full((1, 4, 4), 0.5)] * 12, [torch.ones(1, 4, 4)] * 12, 0.2)
+    assert caplog.text.count(EVERYTHING) == 1
+
+
+def test_nothing_is_said_where_everything_would_be_wrong(caplog):
+    """Of false positives a low cutoff cannot be had for nothing."""
+    certain = ExpectedRisk(FalsePositiveRatio(), 0.5)
+    for kind in ("good", "inverted"):
+        two_classes(lambda s, y: calibrate_maps(s, y, guarantee=certain), kind)
+    assert EVERYTHING not in caplog.text

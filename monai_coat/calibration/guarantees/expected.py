@@ -164,4 +164,6 @@ def calibrate_maps(
         except (TypeError, ValueError) as error:
             raise type(error)(f"image {index} of the sequence: {error}") from None
     forms.check("give the scores that they were cut from")
-    return promised.calibrate(statistic)
+    result = promised.calibrate(statistic)
+    forms.warn_of_everything(result)
+    return result
