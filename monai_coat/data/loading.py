@@ -29,6 +29,6 @@ def load_by(reader: ImageReader, path: str | os.PathLike[str], dtype: type = np.
         dtype: of the values.
     """
     values, meta = reader.get_data(reader.read(os.fspath(path)))
-    meta = {**switch_endianness(meta, "<"), "filename_or_obj": os.fspath(path)}  # type: ignore[no-untyped-call]
-    loaded = MetaTensor.ensure_torch_and_prune_meta(np.asarray(values, dtype), meta)  # type: ignore[arg-type]
+    meta = {**switch_endianness(meta, "<"), "filename_or_obj": os.fspath(path)}
+    loaded = MetaTensor.ensure_torch_and_prune_meta(np.asarray(values, dtype), meta)
     return cast(MetaTensor, EnsureChannelFirst()(loaded, meta))
