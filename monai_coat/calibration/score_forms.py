@@ -17,8 +17,8 @@ __all__ = ["ScoreForms"]
 
 logger = logging.getLogger(__name__)
 
-MANY_CLASSES = 16
-"""More classes than this are more likely rows of pixels, or slices of a volume."""
+FEW_CLASSES, MANY_CLASSES = 4, 16
+"""Up to so few classes a column of pixels may be one; more than so many are said, since they are likely rows."""
 
 
 class ScoreForms:
@@ -109,7 +109,7 @@ def _check_axes(scores: Tensor, of_one: bool) -> None:
             f"scores must have the axes {axes}, got {given}, which would be {classes} classes in a row of "
             f"{scores.shape[2]} pixels; add the axis of the class, {added}, if there is one."
         )
-    if scores.dim() == 4 and classes > 1 and scores.shape[2] > 1 and scores.shape[3] == 1:
+    if scores.dim() == 4 and classes > FEW_CLASSES and scores.shape[2] > 1 and scores.shape[3] == 1:
         raise ValueError(
             f"scores must have the axes {axes}, got {given}, which would be {classes} classes of {scores.shape[2]} x 1 "
             f"pixels; bring the axis of the class forward, {moved}."

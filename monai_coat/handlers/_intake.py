@@ -14,7 +14,7 @@ from torch import Tensor
 from monai_coat.calibration import ScoreForms
 from monai_coat.handlers._attachment import check_engine
 from monai_coat.handlers._network_scores import NetworkScores
-from monai_coat.handlers._pairs import batches, check_forms
+from monai_coat.handlers._pairs import batches, check_forms, transformed
 from monai_coat.networks import AdaptiveSegmenter
 
 __all__: list[str] = []
@@ -67,7 +67,7 @@ class ScoreIntake:
         if self._own is not None:
             self._own.stop()
             self._own.network.require_evaluation_mode()
-        for scores, labels in batches(output_transform(engine.state.output), self.forms):
+        for scores, labels in batches(transformed(output_transform, engine.state.output), self.forms):
             yield scores, labels  # refused by the statistic first, if it is none at all
             if self._own is not None:
                 self._own.take(scores)

@@ -101,7 +101,9 @@ def test_a_class_axis_at_the_end_is_refused(way):
 
 
 @pytest.mark.parametrize("way", [by_sequence, by_lists, by_batch])
-@pytest.mark.parametrize("size", [(1, 9), (1, 9, 1), (3, 1, 1), (2, 8, 9, 1), (3, 1, 9), (16, 4, 4)])
+@pytest.mark.parametrize(
+    "size", [(1, 9), (1, 9, 1), (3, 1, 1), (2, 8, 9, 1), (3, 1, 9), (16, 4, 4), (2, 2, 1), (4, 4, 1)]
+)
 def test_maps_of_one_column_or_slice_are_taken(way, size, caplog):
     assert len(way([torch.rand(size) for _ in range(12)]).n) == size[0]
     assert "classes" not in caplog.text

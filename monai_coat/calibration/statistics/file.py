@@ -54,6 +54,11 @@ def save_statistic(collected: CollectedStatistic, path: str | os.PathLike[str], 
         >>> load_statistic(path).statistic.n
         (12,)
     """
+    if not isinstance(collected, CollectedStatistic):
+        raise TypeError(
+            f"collected must be a CollectedStatistic, got {type(collected).__name__}; fill one by "
+            "CollectedStatistic(statistic).update(scores, labels), and give the path after it."
+        )
     statistic = collected.statistic
     if STATISTICS.get(statistic.kind) is not type(statistic):
         raise TypeError(f"statistic must be one of {', '.join(STATISTICS)}, got {type(statistic).__name__}.")
