@@ -38,13 +38,19 @@ def run_command(options: argparse.Namespace) -> list[Path]:
     """Run the command; returns the files that were written."""
     from monai_coat.calibration import printed_cutoffs, save_calibration
     from monai_coat.data import calibrate_saved_maps, map_datalist
+    from monai_coat.data.flat_files import has_eight_bits
+    from monai_coat.files.names import is_volume
 
-    result = calibrate_saved_maps(map_datalist(options.probs, options.labels), options.alpha, options.mask_threshold)
+    samples = map_datalist(options.probs, options.labels)
+    result = calibrate_saved_maps(samples, options.alpha, options.mask_threshold)
+    # Other maps, once they are rounded, are not what was calibrated.
+    in_eight_bits = all(not is_volume(sample["probs"]) and has_eight_bits(sample["probs"]) for sample in samples)
+    whole = f" (8-bit values >= {math.ceil(result.cutoff[0] * 255 - 1e-4)})" if in_eight_bits else ""
     save_calibration(replace(result, method="crc"), options.output)
     logging.getLogger(__name__).info(
-        "take probabilities >= %s (8-bit values >= %d): %s; n = %d, %d without foreground left out",
+        "take probabilities >= %s%s: %s; n = %d, %d without foreground left out",
         printed_cutoffs(result)[0],
-        math.ceil(result.cutoff[0] * 255 - 1e-4),
+        whole,
         result.guarantee,
         result.n[0],
         result.n_empty[0],

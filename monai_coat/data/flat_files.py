@@ -5,21 +5,20 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 from typing import Any
 
 import numpy as np
 from monai.data import MetaTensor, PILReader
-from monai.transforms import LoadImage
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
+from monai_coat.data.loading import load_by
 from monai_coat.files.names import kind_of, suffix_of
 
 pil_image, _ = optional_import("PIL.Image")
 pil_ops, _ = optional_import("PIL.ImageOps")
 
-__all__ = ["flat_tensor", "grey_values", "in_eight_bits", "is_lossy", "open_upright", "size_of_flat"]
+__all__ = ["flat_tensor", "grey_values", "has_eight_bits", "in_eight_bits", "is_lossy", "open_upright", "size_of_flat"]
 
 FORMATS: dict[str, tuple[str, ...]] = {".png": ("PNG",), ".bmp": ("BMP",), ".tif": ("TIFF",), ".tiff": ("TIFF",)}
 FORMATS |= dict.fromkeys((".jpg", ".jpeg"), ("JPEG", "MPO"))
@@ -90,17 +89,11 @@ def flat_tensor(image: Any, path: str | os.PathLike[str]) -> MetaTensor:
         image: the image.
         path: the file that it came from, for the metadata.
     """
-    values: MetaTensor = _loader()(path, reader=_Opened(image))
-    return values
-
-
-@cache
-def _loader() -> Any:
-    return LoadImage(image_only=True, ensure_channel_first=True)
+    return load_by(_Opened(image), path)
 
 
 class _Opened(PILReader):
-    """MONAI's reader of flat images for one that is open. MONAI tries no other reader than the one of a call."""
+    """MONAI's reader of flat images for one that is open."""
 
     def __init__(self, image: Any) -> None:
         super().__init__()
@@ -151,6 +144,12 @@ def _converted(image: Any, mode: str, path: str | os.PathLike[str]) -> Any:
             f"image must have grey values or colours that become {mode}, got {path} of mode {image.mode!r} ({error}); "
             "save it as PNG."
         ) from None
+
+
+def has_eight_bits(path: str | os.PathLike[str]) -> bool:
+    """Whether a flat image has at most 8 bits a channel, by its header."""
+    with _open(path) as image:
+        return not image.mode.startswith(("I", "F"))
 
 
 def in_eight_bits(image: Any, mode: str, path: str | os.PathLike[str]) -> Any:

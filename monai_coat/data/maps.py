@@ -125,7 +125,9 @@ def calibrate_saved_maps(
         if number % 500 == 0:
             logger.info("read %d of %d maps", number, len(samples))
     forms.check(f"{samples[0]['probs']} and the others are segmentations: give the folder of probability maps")
-    return calibrate(statistic, alpha)
+    result = calibrate(statistic, alpha)
+    forms.warn_of_everything(result)
+    return result
 
 
 def _on_map(mask: MetaTensor, probs: MetaTensor, sample: Mapping[str, Any]) -> MetaTensor:

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from monai.data import MetaTensor, NibabelReader
 from monai.data.utils import correct_nifti_header_if_necessary
-from monai.transforms import LoadImage
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_coat.data.loading import load_by
 from monai_coat.files.names import kind_of
 
 __all__ = ["FORM", "check_finite_values", "check_same_grid", "read_volume", "to_grid", "volume_grid"]
@@ -63,11 +63,9 @@ def read_volume(path: Path_, dtype: type = np.float32) -> MetaTensor:
     _, form = _open(path)
     try:
         with np.errstate(over="ignore"):  # what becomes infinite is refused by those who read numbers
-            # A reader that is given to a call is the only one that MONAI tries.
-            values = LoadImage(image_only=True, dtype=dtype, ensure_channel_first=True)(path, reader=NibabelReader())
+            volume = load_by(NibabelReader(), path, dtype)
     except Exception as error:  # nibabel raises a dozen kinds about damaged files
         raise _unreadable(path, error) from None
-    volume = cast(MetaTensor, values)
     volume.meta.update(form)
     return volume
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from monai_coat.functional import exact_level
 from monai_coat.functional.checks import check_finite, check_temperature
 from monai_coat.networks.network_state import NetworkState, identity_bytes, is_same_state, state_of
-from monai_coat.networks.segmenter_calls import check_output, frozen_output, refuse_in_window
+from monai_coat.networks.segmenter_calls import check_image, check_output, frozen_output, refuse_in_window
 from monai_coat.scorers.base import Scorer
 from monai_coat.scorers.probability import ProbabilityScorer
 
@@ -117,6 +117,8 @@ class AdaptiveSegmenter(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Scores ``(B, C, *spatial)`` of images ``(B, channels, *spatial)``."""
+        if not torch.jit.is_scripting():
+            check_image(image)
         if not torch.jit.is_scripting():  # noqa: SIM102  scripting must not see the autocast below
             if torch.is_autocast_enabled(image.device.type):
                 with torch.autocast(image.device.type, enabled=False):
@@ -158,7 +160,7 @@ class AdaptiveSegmenter(nn.Module):
         if logits.shape[1] != self.num_classes:
             raise ValueError(
                 f"segmenter must give probabilities of {self.num_classes} foreground classes, got {logits.shape[1]}; "
-                "set num_classes or activation to fit it."
+                "set num_classes or activation to fit it, and give images with the axis of the batch, image[None]."
             )
         return logits
 
@@ -214,8 +216,9 @@ class AdaptiveSegmenter(nn.Module):
         """
         if not bool(self.calibrated):
             raise RuntimeError(
-                "network must be calibrated before it gives a prediction set or thresholds; "
-                "run the calibration, or load weights saved after it."
+                "network must be calibrated before it gives a prediction set or thresholds; run an engine with "
+                "monai_coat.handlers.ConformalCalibration(alpha, network=network), load weights saved after that, or "
+                "call set_calibration."
             )
         self.require_evaluation_mode()
         state = state_of(self)

@@ -11,7 +11,7 @@ import torch
 from monai.inferers import PatchInferer, sliding_window_inference
 from torch import Tensor, nn
 
-__all__ = ["check_output", "frozen_output", "refuse_in_window"]
+__all__ = ["check_image", "check_output", "frozen_output", "refuse_in_window"]
 
 WINDOWED: Any = (sliding_window_inference, PatchInferer.__call__)
 CODES = {getattr(call, "__wrapped__", call).__code__ for call in WINDOWED}
@@ -50,6 +50,19 @@ def frozen_output(segmenter: nn.Module, image: Tensor, *args: Any, **kwargs: Any
     finally:
         for module in training:
             module.training = True
+
+
+def check_image(image: object) -> None:
+    """Refuse what is no tensor.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if not isinstance(image, Tensor):
+        raise TypeError(
+            f"image must be a torch.Tensor (B, channels, *spatial), got {type(image).__name__}; convert it, "
+            "torch.as_tensor(image)."
+        )
 
 
 def check_output(output: object) -> None:

@@ -186,3 +186,30 @@ def test_a_folder_of_masks_in_the_place_of_maps_is_refused(folders):
         ValueError, match=r"scores must have more values than 0 and 1, got masks; .*00\.png and the others"
     ):
         calibrate_saved_maps(map_datalist(folders / "masks", folders / "masks"), alpha=0.2)
+
+
+@pytest.mark.parametrize(("inverted", "arguments"), [(True, []), (False, ["--mask-threshold", "0"]), (False, [])])
+def test_the_command_says_if_everything_is_predicted(folders, caplog, inverted, arguments):
+    for path in (folders / "maps").iterdir():
+        values = np.where(np.asarray(Image.open(folders / "masks" / path.name)) > 127, 200, 10).astype(np.uint8)
+        Image.fromarray(255 - values if inverted else values).save(path)
+    arguments = ["--probs", str(folders / "maps"), "--labels", str(folders / "masks"), *arguments, "--alpha", "0.05"]
+    main(["calibrate", *arguments, "--output", str(folders / "c.json")])
+    assert caplog.text.count("the prediction set is everything") == (inverted or "--mask-threshold" in arguments)
+
+
+@pytest.mark.parametrize("kinds", [("8",), ("16",), ("float",), ("8", "16"), ("float", "8")])
+def test_whole_numbers_are_said_only_of_maps_that_are(folders, caplog, kinds):
+    """Rounded to 8 bits, other maps are not what was calibrated."""
+    for index, path in enumerate(sorted((folders / "maps").iterdir())):
+        values, kind = np.asarray(Image.open(path)), kinds[index % len(kinds)]
+        if kind == "16":
+            Image.fromarray(values.astype(np.uint16) * 257).save(path)
+        elif kind == "float":
+            path.unlink()
+            Image.fromarray(values.astype(np.float32) / 255).save(path.with_suffix(".tiff"))
+    arguments = ["--probs", str(folders / "maps"), "--labels", str(folders / "masks"), "--alpha", "0.2"]
+    with caplog.at_level("INFO"):
+        main(["calibrate", *arguments, "--output", str(folders / "c.json")])
+    assert "take probabilities >= 0." in caplog.text
+    assert ("8-bit values" in caplog.text) == (kinds == ("8",))
