@@ -15,7 +15,13 @@ from torch import Tensor, nn
 from monai_coat.functional import exact_level
 from monai_coat.functional.checks import check_finite, check_temperature
 from monai_coat.networks.network_state import NetworkState, identity_bytes, is_same_state, state_of
-from monai_coat.networks.segmenter_calls import check_image, check_output, frozen_output, refuse_in_window
+from monai_coat.networks.segmenter_calls import (
+    check_image,
+    check_norms,
+    check_output,
+    frozen_output,
+    refuse_in_window,
+)
 from monai_coat.scorers.base import Scorer
 from monai_coat.scorers.probability import ProbabilityScorer
 
@@ -203,7 +209,8 @@ class AdaptiveSegmenter(nn.Module):
     @torch.jit.unused
     def clear_calibration(self) -> None:
         """Forget the calibration."""
-        self.calibrated.fill_(False)
+        with torch.inference_mode(self.calibrated.is_inference()):
+            self.calibrated.fill_(False)
 
     @torch.jit.unused
     def require_calibration(self) -> Tensor:
@@ -236,11 +243,12 @@ class AdaptiveSegmenter(nn.Module):
 
     @torch.jit.unused
     def require_evaluation_mode(self) -> None:
-        """Refuse scores of a network in training mode: dropout and batch statistics make others.
+        """Refuse scores that depend on chance or on the batch: of training mode, and of norms without statistics.
 
         Raises:
-            RuntimeError: if a layer is in training mode.
+            RuntimeError: if a layer is in training mode, or takes its statistics from the batch in any mode.
         """
+        check_norms(self)
         if any(module.training for module in self.modules()):
             raise RuntimeError(
                 "network must be in evaluation mode, as it is calibrated, got training mode; call network.eval()."
