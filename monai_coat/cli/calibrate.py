@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_coat.cli.level import level
+from monai_coat.cli.output import check_output
 
 __all__ = ["add_to", "run_command"]
 
@@ -39,6 +40,7 @@ def run_command(options: argparse.Namespace) -> list[Path]:
     from monai_coat.calibration import printed_cutoffs, save_calibration
     from monai_coat.data import calibrate_saved_maps, map_datalist
 
+    check_output(options.output, [options.probs, options.labels])
     result = calibrate_saved_maps(map_datalist(options.probs, options.labels), options.alpha, options.mask_threshold)
     save_calibration(replace(result, method="crc"), options.output)
     logging.getLogger(__name__).info(
