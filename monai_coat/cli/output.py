@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from monai_coat.files.names import suffix_of
+
 __all__ = ["check_output"]
 
 
@@ -15,7 +17,7 @@ def check_output(output: Path, inputs: Iterable[Path]) -> None:
 
     Args:
         output: file or folder that a command is about to write.
-        inputs: files and folders that it reads, which need not exist; of a folder, its files count too.
+        inputs: files and folders that it reads, which need not exist; of a folder, the images in it count too.
 
     Raises:
         ValueError: if the output is one of them.
@@ -26,7 +28,7 @@ def check_output(output: Path, inputs: Iterable[Path]) -> None:
     if not output.exists():
         return
     for given in inputs:
-        files = given.iterdir() if given.is_dir() else ()
+        files = filter(suffix_of, given.iterdir()) if given.is_dir() else ()
         for file in (given, *files):
             if file.exists() and output.samefile(file):
                 raise ValueError(f"output must be none of the inputs, got {output}; give a name of its own.")

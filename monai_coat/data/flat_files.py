@@ -109,7 +109,7 @@ def _bits(image: Any) -> int:
     if image.format == "TIFF":
         return int(max(image.tag_v2.get(BITS_PER_SAMPLE, (1,))))
     # How a PNG file packs values is part of what its decoder is told, such as "RGB;16B".
-    packed = re.search(r";(\d+)", str(image.tile[0][3])) if image.format == "PNG" else None
+    packed = re.search(r";(\d+)", str(image.tile[0][3])) if image.format == "PNG" and image.tile else None
     return int(packed[1]) if packed else 8
 
 

@@ -127,7 +127,7 @@ class _ReadLabeld(MapTransform):
 def _affine_as_read(meta: Mapping[str, Any], size: tuple[int, ...]) -> NDArray[np.float64]:
     """The affine of an image as its reader gave it, before any transform; MONAI keeps that of the file."""
     affine = np.asarray(meta["original_affine"], dtype=float)
-    if not meta.get("as_closest_canonical"):
+    if not meta.get("as_closest_canonical") or len(size) != 3:
         return affine
     steps = orientations.io_orientation(affine)
     stored = [size[int(place)] for place in steps[:, 0]]  # the size is that of the turned volume

@@ -15,7 +15,7 @@ from monai_coat.cli.output import check_output
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     (tmp_path / "masks").mkdir()
-    for name in ("masks/a.png", "a.npz", "other.json"):
+    for name in ("masks/a.png", "masks/calibration.json", "a.npz", "other.json"):
         (tmp_path / name).write_text(name)
     (tmp_path / "soft").symlink_to(tmp_path / "masks/a.png")
     os.link(tmp_path / "a.npz", tmp_path / "hard")
@@ -34,7 +34,7 @@ def test_every_name_of_an_input_is_refused(root, output, absolute):
         check_output(given, [root / "masks", root.__class__("a.npz")])
 
 
-@pytest.mark.parametrize("output", ["new.json", "other.json", "masks/new.json", "new/c.json"])
+@pytest.mark.parametrize("output", ["new.json", "other.json", "masks/new.json", "masks/calibration.json", "new/c.json"])
 def test_other_files_are_written_also_again(root, output):
     check_output(root / output, [root / "masks", root / "a.npz", root / "missing"])
 

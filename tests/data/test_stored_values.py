@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 from itertools import product
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from monai_coat.apps.limits import Limits
 from monai_coat.data import check_readable, read_image, read_label_map, read_map, read_mask
 from monai_coat.data.flat_files import size_of_flat
 
@@ -203,3 +205,16 @@ def test_labels_that_pillow_stretches_are_refused(tmp_path, bits, name):
         read_mask(path, threshold=2)
     with pytest.raises(ValueError, match=rf"mask must hold 0 and 1, or 0 and 255, got 0, .*{name}"):
         read_mask(path)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(("kind", "bits"), PNGS)
+def test_a_png_without_pixels_is_named(tmp_path, reader, kind, bits):
+    write_png(tmp_path / "a.png", square(1, kind), bits, kind)
+    content = (tmp_path / "a.png").read_bytes()
+    start = content.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(content[:start] + content[content.index(b"IEND") - 4 :])
+    with pytest.raises(ValueError, match=r"a\.png"):
+        reader(tmp_path / "a.png")
+    with suppress(ValueError), (tmp_path / "a.png").open("rb") as file:  # the header alone is whole
+        Limits().check(file, "a.png")

@@ -136,3 +136,13 @@ def test_a_volume_of_two_axes_beside_a_flat_file_is_refused(tmp_path, reader, af
     with pytest.raises(ValueError, match="must be all volumes or all flat"):
         check_readable([sample])
     assert reader("label", image_key=None)(ReadImaged("image")(sample))["label"].shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize("canonical", [False, True])
+def test_volumes_of_two_axes_are_refused(tmp_path, canonical):
+    for key in ("image", "label"):
+        nibabel.save(nibabel.Nifti1Image(np.eye(8, dtype=np.uint8), np.eye(4)), tmp_path / f"{key}.nii")
+    sample = {key: str(tmp_path / f"{key}.nii") for key in ("image", "label")}
+    reader = LoadImaged("image", reader="NibabelReader", as_closest_canonical=canonical, ensure_channel_first=True)
+    with pytest.raises(ValueError, match=r"must have three axes, got \(8, 8\) of .*label\.nii"):
+        ReadMaskd("label")(reader(sample))
