@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_coat.cli.level import level
+from monai_coat.cli.output import check_output
 
 __all__ = ["add_to", "run_command"]
 
@@ -41,6 +42,7 @@ def run_command(options: argparse.Namespace) -> list[Path]:
     from monai_coat.data.flat_files import has_eight_bits
     from monai_coat.files.names import is_volume
 
+    check_output(options.output, [options.probs, options.labels])
     samples = map_datalist(options.probs, options.labels)
     result = calibrate_saved_maps(samples, options.alpha, options.mask_threshold)
     # Other maps, once they are rounded, are not what was calibrated.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_coat.cli.level import level
+from monai_coat.cli.output import check_output
 
 __all__ = ["add_to", "run_command"]
 
@@ -32,6 +33,7 @@ def run_command(options: argparse.Namespace) -> list[Path]:
     """Run the command; returns the files that were written."""
     from monai_coat.calibration import ExpectedRisk, merge_statistics, risk_named, save_calibration, summary_of
 
+    check_output(options.output, options.files)
     collected = merge_statistics(options.files, largest=options.largest * 2**20)
     guarantee = ExpectedRisk(risk_named(collected.statistic.measures), options.alpha)
     result = guarantee.calibrate(collected.statistic)

@@ -17,6 +17,7 @@ from monai_coat.calibration import CalibrationResult, CoverageStatistic, ScoreFo
 from monai_coat.data.datasets import files_by_stem
 from monai_coat.data.flat_files import flat_tensor, grey_values, open_upright
 from monai_coat.data.masks import read_masks
+from monai_coat.data.readable import check_same_kind
 from monai_coat.data.volumes import check_finite_values, read_volume, to_grid
 from monai_coat.files.names import is_volume
 from monai_coat.functional import float32_below, images_needed
@@ -132,7 +133,8 @@ def calibrate_saved_maps(
 
 def _on_map(mask: MetaTensor, probs: MetaTensor, sample: Mapping[str, Any]) -> MetaTensor:
     """The mask on the map's grid."""
-    if is_volume(sample["probs"]) and is_volume(sample["label"]):
+    check_same_kind(sample["label"], sample["probs"])
+    if is_volume(sample["probs"]):
         return to_grid(mask, (np.asarray(probs.affine), tuple(probs.shape[1:])), (sample["label"], sample["probs"]))
     if probs.shape != mask.shape:
         raise ValueError(
@@ -146,8 +148,8 @@ def read_map(path: str | os.PathLike[str]) -> MetaTensor:
     """Read a probability map as float32 ``(1, *spatial)`` in [0, 1].
 
     Of flat images the largest whole number is probability 1: 255 of 8 bits, 65535 of 16 bits; floats are taken as they
-    are. Numbers in double precision are rounded down, so that the file's own values pass the same cutoffs. What
-    rounding put just above 1 is 1.
+    are. Quotients and numbers in double precision are rounded down, so that the file's own values pass the same
+    cutoffs. What rounding put just above 1 is 1.
 
     Raises:
         ValueError: naming the file, if it cannot be read, has several channels or colours, or values outside [0, 1].
@@ -180,4 +182,4 @@ def _flat_map(path: str | os.PathLike[str]) -> MetaTensor:
     if not scale:
         raise ValueError(f"map must have 8 or 16 bits, or floats, got {path} of mode {image.mode!r}; save it in one.")
     values = flat_tensor(pil_image.fromarray(pixels), path)
-    return values / scale  # type: ignore[return-value]
+    return values.double() / scale  # type: ignore[return-value]

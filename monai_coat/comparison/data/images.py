@@ -18,6 +18,7 @@ from torch import Tensor
 
 from monai_coat.comparison.progress import Progress
 from monai_coat.data import read_image, read_map, read_mask
+from monai_coat.data.readable import check_same_kind
 from monai_coat.files import replacing
 
 __all__ = ["Images", "load_images"]
@@ -76,6 +77,7 @@ def _read(samples: Sequence[Mapping[str, Any]], size: Sequence[int]) -> dict[str
     progress = Progress(len(samples))
     for number, sample in enumerate(samples, 1):
         for key, values in arrays.items():
+            check_same_kind(sample[key], sample[keys[0]])
             values.append(_as_bytes(resize[key](readers[key](sample[key]).float()), key))
         if number % 500 == 0:
             logger.info("read %s images", progress.after(number))
