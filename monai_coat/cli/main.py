@@ -28,6 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         written = options.run(options)
     except (OSError, TypeError, ValueError) as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
+        parser.exit(2, f"{parser.prog}: {_sentence(error)}\n")
     sys.stdout.writelines(f"{path}\n" for path in written)
     return 0
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says, without the number that the system has for it."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror + (f": {error.filename}" if error.filename else "")

@@ -108,7 +108,13 @@ class ConformalCalibration:
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
     def started(self, engine: Engine) -> None:
-        """Begin anew, with the network in evaluation mode."""
+        """Begin anew, with the network in evaluation mode.
+
+        Raises:
+            ValueError: if the path is that of a folder.
+        """
+        if self.path is not None and os.path.isdir(self.path):  # before the images, not after them
+            raise ValueError(f"path must name a file, got {self.path}, which is a folder; name a file in it.")
         self.statistic = self.guarantee.statistic()
         self.intake.start()
 
