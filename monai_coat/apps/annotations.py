@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Annotations: label maps as the served ones, from which people have removed what is wrong.
 
-Tested by tests/apps/test_serving.py.
+Tested by tests/apps/test_annotations.py and tests/apps/test_serving.py.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from monai.data.utils import compute_shape_offset, zoom_affine
 from nibabel.spatialimages import HeaderDataError
 from PIL import Image, UnidentifiedImageError
 
+from monai_coat.data.flat_files import check_kept
 from monai_coat.files.names import SUFFIXES, is_volume, suffix_of
 
 __all__ = ["MOST_VOXELS", "Limits"]
@@ -84,7 +85,7 @@ class Limits:
             raise ValueError(f"image must end with one of {', '.join(SUFFIXES)}, got {name}; convert the file.")
         file.seek(0)
         try:
-            shape, resampled = self._of_volume(file, name) if is_volume(name) else (_of_flat(file), ())
+            shape, resampled = self._of_volume(file, name) if is_volume(name) else (_of_flat(file, name), ())
         except UNREADABLE as error:
             raise ValueError(
                 f"image must be a readable image, got {name} ({_words(error)}); replace the file."
@@ -154,11 +155,12 @@ def _header(file: BinaryIO, name: str) -> Any:
     return kind(raw[: kind.template_dtype.itemsize], order, check=False)
 
 
-def _of_flat(file: BinaryIO) -> tuple[int, ...]:
-    """Width and height."""
+def _of_flat(file: BinaryIO, name: str) -> tuple[int, ...]:
+    """Width and height, of a file whose values are read as they are."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there is a limit of our own
         with Image.open(file, formats=FORMATS) as image:
+            check_kept(image, name)
             return image.size
 
 

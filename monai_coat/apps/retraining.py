@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from monai.bundle import ConfigWorkflow
 
 from monai_coat.apps.annotations import read_annotation
+from monai_coat.apps.causes import by_its_cause
 from monai_coat.apps.serving import CURRENT, CalibratedBundle
 from monai_coat.bundles import step_configs
 from monai_coat.calibration import CalibrationResult, load_calibration
@@ -155,15 +156,8 @@ def _run(served: CalibratedBundle, step: str, settings: dict[str, Any]) -> None:
         **{**served.settings, **settings},
     )
     workflow.initialize()
-    try:
+    with by_its_cause():
         workflow.run()
-    except RuntimeError as error:  # MONAI's, around what went wrong
-        reason: BaseException = error
-        while reason.__cause__ is not None:
-            reason = reason.__cause__
-        if isinstance(reason, ValueError):
-            raise reason from None
-        raise
     workflow.finalize()
 
 

@@ -17,6 +17,7 @@ from monai.data import MetaTensor
 from monai.transforms import Spacingd
 from torch import Tensor
 
+from monai_coat.apps.causes import by_its_cause
 from monai_coat.apps.limits import MOST_VOXELS, Limits
 from monai_coat.bundles import step_configs
 from monai_coat.calibration import CalibrationResult, load_calibration
@@ -195,7 +196,8 @@ class CalibratedBundle:
         """
         level = self._levels[self.level(alpha)]
         self._check_image(image)
-        data = level.parser.get_parsed_content("preprocessing")({"image": str(image)})
+        with by_its_cause():
+            data = level.parser.get_parsed_content("preprocessing")({"image": str(image)})
         window = level.parser.get_parsed_content("inferer").inferer
         with torch.no_grad():
             both = AdaptiveInferer(window, append_probs=True)(data["image"][None].to(_device(level)), level.network)

@@ -44,6 +44,11 @@ def save_calibration(result: CalibrationResult, path: str | os.PathLike[str]) ->
         >>> load_calibration(path) == result
         True
     """
+    if not isinstance(result, CalibrationResult):
+        raise TypeError(
+            f"result must be a CalibrationResult, got {type(result).__name__}; give what calibrate returned, and the "
+            "path after it."
+        )
     versions = {"torch": torch.__version__, "numpy": np.__version__}
     values = {**asdict(result), "identity": result.identity.to_json()}
     content = {"format": FORMAT, "version": VERSION, **values, "versions": versions}

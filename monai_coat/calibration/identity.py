@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from monai_coat.calibration.settings import class_path, digest_of_settings, plain_settings
+from monai_coat.calibration.module_settings import plain_settings
+from monai_coat.calibration.settings import class_path, digest_of_settings
 
 __all__ = ["PipelineIdentity", "identity_of", "network_identity", "tensors_of"]
 

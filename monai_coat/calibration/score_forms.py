@@ -4,15 +4,27 @@
 
 from __future__ import annotations
 
+import logging
+import math
+from itertools import zip_longest
+
 from torch import Tensor
 
+from monai_coat.calibration.result import CalibrationResult
+from monai_coat.calibration.risks import risk_named
+
 __all__ = ["ScoreForms"]
+
+logger = logging.getLogger(__name__)
+
+FEW_CLASSES, MANY_CLASSES = 4, 16
+"""Up to so few classes a column of pixels may be one; more than so many are said, since they are likely rows."""
 
 
 class ScoreForms:
     """The forms of score maps seen so far, so that masks and maps without a class axis are not calibrated by mistake.
 
-    Nothing is read of further maps once one has held another value than 0 and 1.
+    It also knows the smallest score of each class: a cutoff that low takes everything.
 
     Example:
         >>> import torch
@@ -25,34 +37,80 @@ class ScoreForms:
 
     def __init__(self) -> None:
         self._only_masks, self._zero, self._one = True, False, False
+        self._lowest: list[float] = []
 
-    def take(self, scores: Tensor) -> None:
+    def take(self, scores: Tensor, of_one: bool = False) -> None:
         """Look at a batch of scores.
 
+        Args:
+            scores: the batch.
+            of_one: whether it is a single map of a sequence, given without the axis of the batch.
+
         Raises:
-            ValueError: if it has classes in rows of pixels, which is a map without a class axis.
+            ValueError: if rows of pixels would be classes: of a map without a class axis, or with one at its end.
         """
-        if isinstance(scores, Tensor) and scores.dim() == 3 and scores.shape[1] > 1:
-            batch, classes, pixels = scores.shape
-            raise ValueError(
-                f"scores must have the axes (B, C, *spatial), got {(batch, classes, pixels)}, which would be {classes} "
-                f"classes in a row of {pixels} pixels; add the axis of the class, scores[:, None], if there is one."
-            )
-        if self._only_masks and isinstance(scores, Tensor):
+        if not isinstance(scores, Tensor):
+            return
+        _check_axes(scores, of_one)
+        if scores.dim() > 1 and scores.numel():
+            self._see_lowest(scores.detach().movedim(1, 0).flatten(1).amin(1).tolist())
+        if self._only_masks:
             zeros, ones = scores == 0, scores == 1
             self._only_masks = bool((zeros | ones).all())
             self._zero, self._one = self._zero or bool(zeros.any()), self._one or bool(ones.any())
 
+    def _see_lowest(self, lowest: list[float]) -> None:
+        self._lowest = [min(pair) for pair in zip_longest(self._lowest, lowest, fillvalue=math.inf)]
+
     def merge(self, other: ScoreForms) -> None:
         """Add what another one has seen."""
         self._only_masks = self._only_masks and other._only_masks
+        self._see_lowest(other._lowest)
         self._zero, self._one = self._zero or other._zero, self._one or other._one
 
     def check(self, remedy: str) -> None:
-        """Refuse masks.
+        """Refuse masks, and say in the log if there are more classes than is likely.
 
         Raises:
             ValueError: if all scores were 0 or 1, and both were there.
         """
         if self._only_masks and self._zero and self._one:
             raise ValueError(f"scores must have more values than 0 and 1, got masks; {remedy}.")
+        if len(self._lowest) > MANY_CLASSES:
+            logger.warning(
+                "scores have %d classes: the first axis of a map is that of classes, (C, *spatial); if these are rows "
+                "or slices, add it, score[None].",
+                len(self._lowest),
+            )
+
+    def warn_of_everything(self, result: CalibrationResult) -> None:
+        """Say in the log if a cutoff takes in every score that was seen: the promise is kept, and worth nothing."""
+        if not risk_named(result.controls).rises:
+            return
+        rows = zip(result.cutoff, result.promised, self._lowest, strict=False)
+        everything = [str(index) for index, (cutoff, kept, low) in enumerate(rows) if kept and cutoff <= low]
+        if everything:
+            logger.warning(
+                "the prediction set is everything: no score of class %s is below its cutoff; look whether maps are "
+                "inverted, and what is foreground in the masks (--mask-threshold), or raise alpha.",
+                ", ".join(everything),
+            )
+
+
+def _check_axes(scores: Tensor, of_one: bool) -> None:
+    """Refuse maps whose first axis is surely none of classes."""
+    classes = scores.shape[1] if scores.dim() > 1 else 1
+    given = tuple(scores.shape[1:] if of_one else scores.shape)
+    axes, added, moved = ("(B, C, *spatial)", "scores[:, None]", "scores.movedim(-1, 1)")
+    if of_one:
+        axes, added, moved = ("(C, *spatial)", "score[None]", "score.movedim(-1, 0)")
+    if scores.dim() == 3 and classes > 1:
+        raise ValueError(
+            f"scores must have the axes {axes}, got {given}, which would be {classes} classes in a row of "
+            f"{scores.shape[2]} pixels; add the axis of the class, {added}, if there is one."
+        )
+    if scores.dim() == 4 and classes > FEW_CLASSES and scores.shape[2] > 1 and scores.shape[3] == 1:
+        raise ValueError(
+            f"scores must have the axes {axes}, got {given}, which would be {classes} classes of {scores.shape[2]} x 1 "
+            f"pixels; bring the axis of the class forward, {moved}."
+        )

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Plain settings of objects, and digests of them: what tells one preprocessing or module from another."""
+"""Settings of objects, and digests of them: what tells one preprocessing from another."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-__all__ = ["class_path", "digest_of_settings", "plain_settings"]
+__all__ = ["class_path", "digest_of_settings"]
 
 # Attributes that change where or how fast something is computed, or what is shown meanwhile, and not the result; and
 # those in which MONAI's objects note what they have been used on.
@@ -35,6 +34,7 @@ NAMES = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR")
 OPERATORS = ("BINARY_", "INPLACE_", "COMPARE_OP", "UNARY_", "CONTAINS_OP", "IS_OP")
 PLAIN: tuple[type, ...] = (NoneType, bool, int, float, complex, str, bytes, range, slice, Path, Enum, set, frozenset)
 PLAIN += (np.generic, np.ndarray, torch.Tensor, torch.dtype, FunctionType, type)
+PLAIN += (BuiltinFunctionType, np.ufunc, np.dtype)
 
 
 def class_path(value: object) -> str:
@@ -44,27 +44,6 @@ def class_path(value: object) -> str:
 
 def _path(kind: Any) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def plain_settings(module: nn.Module) -> dict[str, Any]:
-    """A module's own attributes that are plain values; layers, weights and private attributes are not."""
-    settings = {}
-    for name, value in sorted(vars(module).items()):
-        if not name.startswith("_") and name not in WITHOUT_EFFECT and _is_plain(value):
-            settings[name] = described(value)
-    if isinstance(module, torch.jit.ScriptModule):
-        settings["code"] = module.code  # a script has its settings in its code
-    return settings
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, tuple | list):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
-    if isinstance(value, functools.partial):
-        return _is_plain([value.func, value.args, value.keywords])
-    return isinstance(value, PLAIN)
 
 
 def digest_of_settings(value: object) -> str:
@@ -212,12 +191,6 @@ def _steps(code: CodeType, inside: Place) -> Iterator[Any]:
             yield [step.opname, step.argrepr.removeprefix("bool(").removesuffix(")") or str(step.argval)]
     for constant in filter(lambda item: isinstance(item, CodeType), code.co_consts):
         yield from _steps(constant, inside)
-
-
-@_described.register
-def _of_module(value: nn.Module, inside: Place) -> Any:
-    modules = [[path, class_path(module), plain_settings(module)] for path, module in value.named_modules()]
-    return [modules, described(dict(value.state_dict()), inside)]
 
 
 def _attributes(value: object) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of
+from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of, inputs_of
 from monai_coat.cli.outcome import Outcome
+from monai_coat.cli.output import check_output
 
 __all__ = ["add_to", "run_command"]
 
@@ -37,6 +38,7 @@ def run_command(options: argparse.Namespace) -> Outcome:
     """Run the command."""
     from monai_coat.predictions import apply_calibration, load_calibrated_maps
 
+    check_output(options.output, inputs_of(options))
     calibrated = load_calibrated_maps(options.calibration)
     certain = None if options.certain is None else load_calibrated_maps(options.certain)
     folder = folder_of(options, calibrated.format)

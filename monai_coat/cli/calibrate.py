@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from monai_coat.cli.level import level
-from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of
+from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of, inputs_of
 from monai_coat.cli.outcome import Outcome
+from monai_coat.cli.output import check_output
 
 __all__ = ["add_to", "run_command"]
 
@@ -44,6 +45,7 @@ def run_command(options: argparse.Namespace) -> Outcome:
     from monai_coat.calibration import ExpectedRisk, risk_named
     from monai_coat.predictions import calibrate_folder, describe_calibration, load_scorer, plain_values
 
+    check_output(options.output, inputs_of(options))
     guarantee = ExpectedRisk(risk_named(options.risk), options.alpha)
     fitted = None if options.scorer is None else load_scorer(options.scorer)
     calibrated = calibrate_folder(folder_of(options), guarantee=guarantee, fitted=fitted)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_coat.cli.outcome import Outcome
+from monai_coat.cli.output import check_output
 
 __all__ = ["add_to", "run_command"]
 
@@ -39,6 +40,9 @@ def run_command(options: argparse.Namespace) -> Outcome:
     """Run the command."""
     from monai_coat.comparison import load_protocol, protocol_of_folder, write_comparison
 
+    inputs = [path for path in (options.probs, options.labels, options.images) if path]
+    check_output(options.output, inputs)
+    check_output(options.output / "results.json", [Path(options.protocol)] if options.protocol else [])
     has_own_maps = options.probs or options.labels
     protocol = load_protocol(
         "quick" if options.quick else options.protocol or ("predictions" if has_own_maps else "paper")

@@ -13,8 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of
+from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of, inputs_of
 from monai_coat.cli.outcome import Outcome
+from monai_coat.cli.output import check_output
 
 __all__ = ["add_to", "run_command"]
 
@@ -38,6 +39,7 @@ def run_command(options: argparse.Namespace) -> Outcome:
     """Run the command."""
     from monai_coat.predictions import evaluate_folder, load_calibrated_maps
 
+    check_output(options.output, inputs_of(options))
     calibrated = load_calibrated_maps(options.calibration)
     folder = folder_of(options, calibrated.format, options.images)
     tables = evaluate_folder(calibrated, folder, options.output)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from monai_coat.cli.level import level
-from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of
+from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of, inputs_of
 from monai_coat.cli.outcome import Outcome
+from monai_coat.cli.output import check_output
 
 __all__ = ["add_to", "run_command"]
 
@@ -41,6 +42,7 @@ def run_command(options: argparse.Namespace) -> Outcome:
     """Run the command."""
     from monai_coat.predictions import fit_folder
 
+    check_output(options.output, inputs_of(options))
     folder = folder_of(options)
     fitted = fit_folder(folder, options.alpha, options.method, options.seed)
     fitted.save(options.output)

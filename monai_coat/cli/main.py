@@ -36,9 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         outcome = options.run(options)
     except (OSError, TypeError, ValueError) as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
+        parser.exit(2, f"{parser.prog}: {_sentence(error)}\n")
     except KeyboardInterrupt:
         parser.exit(INTERRUPTED, f"{parser.prog}: interrupted; what was written is whole.\n")
     lines = [json.dumps(outcome.data)] if getattr(options, "json", False) else outcome.files
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says, without the number that the system has for it."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror + (f": {error.filename}" if error.filename else "")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from monai_coat.data import MapFormat, PredictionFolder
 
-__all__ = ["add_maps", "add_to_commands", "folder_of"]
+__all__ = ["add_maps", "add_to_commands", "folder_of", "inputs_of"]
 
 FORMS = """PNG or TIFF of 8 bits, 16 bits or floats, NIfTI, NRRD, .npy, .npz, or what nnU-Net v2 leaves with
 --save_probabilities, of which dataset.json says the classes"""
@@ -78,9 +78,17 @@ def folder_of(
     return open_predictions(probs, getattr(options, "labels", None), images, said, format)
 
 
+def inputs_of(options: argparse.Namespace) -> list[Path]:
+    """Every file and folder that a command reads."""
+    probs = _folders(options.probs or [])
+    places = list(probs.values()) if isinstance(probs, dict) else [probs] if isinstance(probs, str) else probs
+    more = [getattr(options, name, None) for name in ("masks", "labels", "images", "scorer", "calibration", "certain")]
+    return [Path(place) for place in [*places, *more] if place is not None]
+
+
 def _folders(given: list[str]) -> Any:
     """One folder, several, or one for each class."""
     named = [text.partition("=") for text in given]
-    if all(equals and not Path(text).exists() for text, (_, equals, _) in zip(given, named, strict=True)):
+    if given and all(equals and not Path(text).exists() for text, (_, equals, _) in zip(given, named, strict=True)):
         return {name: folder for name, _, folder in named}
     return given[0] if len(given) == 1 else given

@@ -15,6 +15,7 @@ from typing import Any
 
 from monai_coat.cli.level import level
 from monai_coat.cli.outcome import Outcome
+from monai_coat.cli.output import check_output
 
 __all__ = ["add_to", "run_command"]
 
@@ -33,6 +34,7 @@ def run_command(options: argparse.Namespace) -> Outcome:
     """Run the command."""
     from monai_coat.calibration import ExpectedRisk, merge_statistics, risk_named, save_calibration, summary_of
 
+    check_output(options.output, options.files)
     collected = merge_statistics(options.files, largest=options.largest * 2**20)
     guarantee = ExpectedRisk(risk_named(collected.statistic.measures), options.alpha)
     result = guarantee.calibrate(collected.statistic)

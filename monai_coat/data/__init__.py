@@ -23,7 +23,7 @@ from monai_coat.data.public.layouts import LAYOUTS, Layout
 from monai_coat.data.public.reader import download_dataset, read_layout
 from monai_coat.data.readable import check_readable
 from monai_coat.data.saved_partition import open_partition
-from monai_coat.data.stamps import file_stamps, hash_with_files
+from monai_coat.data.stamps import file_stamps, hash_of_transforms, hash_with_files
 from monai_coat.data.synthetic import synthetic_images, synthetic_maps
 from monai_coat.data.synthetic_dataset import write_synthetic_dataset
 
@@ -46,6 +46,7 @@ __all__ = [
     "file_stamps",
     "folder_datalist",
     "group_duplicates",
+    "hash_of_transforms",
     "hash_with_files",
     "load_datalist",
     "map_datalist",

@@ -183,7 +183,7 @@ def files_by_stem(folder: str | os.PathLike[str], name: str, endings: Sequence[s
     """Image files of a folder, or those of some endings, by name without ending, sorted."""
     path = Path(folder).absolute()
     if not path.is_dir():
-        raise FileNotFoundError(f"{name} must be a folder, got {path}, which does not exist; correct the path.")
+        raise FileNotFoundError(f"{name} must be a folder, got {path}, which {kind_of(path)}; correct the path.")
     files: dict[str, Path] = {}
     entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
     for file in (entry for entry in entries if suffix_of(entry, endings)):

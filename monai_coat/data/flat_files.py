@@ -5,21 +5,31 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+import re
 from typing import Any
 
 import numpy as np
 from monai.data import MetaTensor, PILReader
-from monai.transforms import LoadImage
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
+from monai_coat.data.loading import load_by
 from monai_coat.files.names import kind_of, suffix_of
 
 pil_image, _ = optional_import("PIL.Image")
 pil_ops, _ = optional_import("PIL.ImageOps")
 
-__all__ = ["flat_tensor", "grey_values", "in_eight_bits", "is_lossy", "open_upright", "size_of_flat"]
+__all__ = [
+    "BITS",
+    "check_kept",
+    "flat_tensor",
+    "grey_values",
+    "has_eight_bits",
+    "in_eight_bits",
+    "is_lossy",
+    "open_upright",
+    "size_of_flat",
+]
 
 FORMATS: dict[str, tuple[str, ...]] = {".png": ("PNG",), ".bmp": ("BMP",), ".tif": ("TIFF",), ".tiff": ("TIFF",)}
 FORMATS |= dict.fromkeys((".jpg", ".jpeg"), ("JPEG", "MPO"))
@@ -27,6 +37,12 @@ FORMATS |= dict.fromkeys((".jpg", ".jpeg"), ("JPEG", "MPO"))
 
 COLOUR_NOISE = 48
 """How far the three colours of a grey image may be apart after a lossy compression, of 255."""
+
+BITS = "bits"
+"""Where an opened image keeps in its ``info`` how many bits a value has in the file."""
+
+PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT, BITS_PER_SAMPLE = 262, 277, 339, 258
+"""Numbers of TIFF's fields."""
 
 TURNED = {5, 6, 7, 8}
 """EXIF orientations in which width and height change places."""
@@ -39,13 +55,17 @@ def open_upright(path: str | os.PathLike[str]) -> Any:
         A Pillow image with its ``format``.
 
     Raises:
-        ValueError: if the file cannot be read, or has several pages.
+        ValueError: if the file cannot be read, has several pages, or values that would be read as others.
     """
     try:
         with _open(path) as image:
+            check_kept(image, path)
+            bits = _bits(image)
             pages = getattr(image, "n_frames", 1)
             upright = pil_ops.exif_transpose(image)
-            upright.format, upright.info = image.format, image.info
+            upright.format, upright.info = image.format, {**image.info, BITS: bits}
+    except _ChangedValuesError:
+        raise
     except Exception as error:  # Pillow raises a dozen kinds about damaged files
         raise _unreadable(path, error) from None
     if pages > 1 and upright.format != "MPO":  # whose further pages are previews
@@ -57,12 +77,15 @@ def size_of_flat(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of a flat image when it is upright, from its header.
 
     Raises:
-        ValueError: if the header cannot be read.
+        ValueError: if the header cannot be read, or says that values would be read as others.
     """
     try:
         with _open(path) as image:
+            check_kept(image, path)
             turned = image.getexif().get(0x0112) in TURNED
             return (image.height, image.width) if turned else (image.width, image.height)
+    except _ChangedValuesError:
+        raise
     except Exception as error:
         raise _unreadable(path, error) from None
 
@@ -75,6 +98,45 @@ def _open(path: str | os.PathLike[str]) -> Any:
     if formats is None:
         raise ValueError(f"its ending is none of {', '.join(FORMATS)}")
     return pil_image.open(path, formats=formats)
+
+
+class _ChangedValuesError(ValueError):
+    """Pillow would read other values than there are in a file, without a word."""
+
+
+def _bits(image: Any) -> int:
+    """Bits of a value in the file, by its header: the mode says 8 of colours that have 16."""
+    if image.format == "TIFF":
+        return int(max(image.tag_v2.get(BITS_PER_SAMPLE, (1,))))
+    # How a PNG file packs values is part of what its decoder is told, such as "RGB;16B".
+    packed = re.search(r";(\d+)", str(image.tile[0][3])) if image.format == "PNG" and image.tile else None
+    return int(packed[1]) if packed else 8
+
+
+def check_kept(image: Any, path: str | os.PathLike[str]) -> None:
+    """Refuse an image of which Pillow drops bits or channels, or takes black for white in some types only.
+
+    Args:
+        image: as Pillow opened it, its pixels not loaded.
+        path: its name, for messages.
+
+    Raises:
+        ValueError: if its values would be read as others.
+    """
+    bits, fields = _bits(image), image.tag_v2 if image.format == "TIFF" else {}
+    if bits > 8 and not image.mode.startswith(("I", "F")):
+        what = f"8 bits a channel, or one grey channel, got {bits} bits in the channels of"
+    elif bits not in {1, 2, 4, 8, 16, 32}:
+        what = f"1, 2, 4, 8, 16 or 32 bits a value, got {bits} in"
+    elif bits > 8 and fields.get(PHOTOMETRIC) == 0:
+        what = f"black as 0 if values have more than 8 bits, got {bits} bits and white as 0 (photometric) in"
+    elif bits == 8 and 2 in fields.get(SAMPLE_FORMAT, ()):
+        what = "values from 0 on in 8 bits, got signed ones in"
+    elif len(image.getbands()) == 1 < fields.get(SAMPLES, 1):
+        what = f"channels with a meaning, got {fields[SAMPLES]} of which all but one are unspecified in"
+    else:
+        return
+    raise _ChangedValuesError(f"image must have {what} {path}; convert it, to PNG of 8 bits for example, or to NIfTI.")
 
 
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> ValueError:
@@ -90,17 +152,11 @@ def flat_tensor(image: Any, path: str | os.PathLike[str]) -> MetaTensor:
         image: the image.
         path: the file that it came from, for the metadata.
     """
-    values: MetaTensor = _loader()(path, reader=_Opened(image))
-    return values
-
-
-@cache
-def _loader() -> Any:
-    return LoadImage(image_only=True, ensure_channel_first=True)
+    return load_by(_Opened(image), path)
 
 
 class _Opened(PILReader):
-    """MONAI's reader of flat images for one that is open. MONAI tries no other reader than the one of a call."""
+    """MONAI's reader of flat images for one that is open."""
 
     def __init__(self, image: Any) -> None:
         super().__init__()
@@ -151,6 +207,12 @@ def _converted(image: Any, mode: str, path: str | os.PathLike[str]) -> Any:
             f"image must have grey values or colours that become {mode}, got {path} of mode {image.mode!r} ({error}); "
             "save it as PNG."
         ) from None
+
+
+def has_eight_bits(path: str | os.PathLike[str]) -> bool:
+    """Whether a flat image has at most 8 bits a channel, by its header."""
+    with _open(path) as image:
+        return not image.mode.startswith(("I", "F"))
 
 
 def in_eight_bits(image: Any, mode: str, path: str | os.PathLike[str]) -> Any:

@@ -41,8 +41,8 @@ def read_map(path: Path_) -> MetaTensor:
     """Read a probability map as float32 ``(1, *spatial)`` in [0, 1].
 
     Of flat images the largest whole number is probability 1: 255 of 8 bits, 65535 of 16 bits; floats are taken as they
-    are. Numbers in double precision are rounded down, so that the file's own values pass the same cutoffs. What
-    rounding put just above 1 is 1.
+    are. Quotients and numbers in double precision are rounded down, so that the file's own values pass the same
+    cutoffs. What rounding put just above 1 is 1.
 
     Raises:
         ValueError: naming the file, if it cannot be read, has several channels or colours, or values outside [0, 1].

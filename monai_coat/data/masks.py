@@ -15,7 +15,7 @@ from monai.utils import optional_import
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_coat.data.flat_files import flat_tensor, grey_values, is_lossy, open_upright
+from monai_coat.data.flat_files import BITS, flat_tensor, grey_values, is_lossy, open_upright
 from monai_coat.data.volumes import check_finite_values, read_volume
 from monai_coat.files.names import is_volume
 
@@ -31,6 +31,9 @@ UNCLEAR = 0.1
 
 FOREGROUND = (1, 255, 65535)
 """Values of foreground in masks of two values."""
+
+LARGEST = 2**24
+"""Whole numbers below are told apart in float32; of this one and the next, both are this one."""
 
 FOREGROUND_KEY = "foreground_value"
 
@@ -74,12 +77,16 @@ def read_mask(path: Path_, threshold: float | None = None) -> MetaTensor:
     """
     if threshold is not None and not math.isfinite(threshold):
         raise ValueError(f"threshold must be a finite number, got {threshold}; foreground is from it on.")
+    if threshold is not None and abs(threshold) > LARGEST:
+        raise ValueError(f"threshold must be at most {LARGEST}, got {threshold:.0f}; number the labels from 1 on.")
     if is_volume(path):
         values, lossy = _labels_of_volume(path), False
     else:
         image = open_upright(path)
         if image.mode == "P" and threshold is None:
             return _mask_of_palette(image, path)
+        if threshold is not None:
+            _check_depth(image, path)
         values, lossy = flat_tensor(pil_image.fromarray(grey_values(image, path)), path), is_lossy(image)
     if threshold is not None:
         check_finite_values(values, path, "mask", "write 0 where nothing is marked")
@@ -129,7 +136,7 @@ def read_label_map(path: Path_) -> MetaTensor:
     """Read a map of class labels as float32 ``(1, *spatial)`` of whole numbers; of a palette image, its indices.
 
     Raises:
-        ValueError: naming the file, if it cannot be read, or holds anything but whole numbers.
+        ValueError: naming the file, if it cannot be read, or holds anything but whole numbers below 2^24.
 
     Example:
         >>> from monai_coat.data import write_synthetic_dataset
@@ -139,11 +146,31 @@ def read_label_map(path: Path_) -> MetaTensor:
         metatensor([  0., 255.])
     """
     if is_volume(path):
-        return _labels_of_volume(path)
+        return _told_apart(_labels_of_volume(path), path)
     image = open_upright(path)
     if is_lossy(image):
         raise ValueError(f"label map must be kept without loss, got {path}; save labels as PNG or NIfTI.")
-    return check_whole(_indices(image, path), path)
+    _check_depth(image, path)
+    return _told_apart(check_whole(_indices(image, path), path), path)
+
+
+def _told_apart(labels: MetaTensor, path: Path_) -> MetaTensor:
+    largest = int(labels.abs().max())
+    if largest >= LARGEST:
+        raise ValueError(
+            f"label must be below {LARGEST}, from where on float32 merges neighbours, got about {largest} in {path}; "
+            "number the labels from 1 on."
+        )
+    return labels
+
+
+def _check_depth(image: Any, path: Path_) -> None:
+    """Refuse grey of 2 or 4 bits where numbers count: Pillow stretches it to 255, other readers do not."""
+    if image.mode == "L" and image.info[BITS] in {2, 4}:
+        raise ValueError(
+            f"labels must have 1, 8 or more bits, or a palette, got grey of {image.info[BITS]} bits in {path}; save "
+            "them in 8 bits."
+        )
 
 
 def _mask_of_two(values: MetaTensor, path: Path_) -> MetaTensor:

@@ -93,7 +93,7 @@ class PredictionFolder:
             label = on_map(label_map(sample["label"], self.format.axes), maps, sample)
             yield sample, maps, classes.masks(label, sample["label"])
 
-    def collect(self, statistic: Statistic, score: Score | None = None) -> None:
+    def collect(self, statistic: Statistic, score: Score | None = None) -> ScoreForms:
         """Add the scores and masks of all images to a statistic; the log says how far it is.
 
         Args:
@@ -101,19 +101,24 @@ class PredictionFolder:
             score: function of maps ``(C, *spatial)``, masks and the file's name, to scores of the same shape; None for
                 the maps themselves.
 
+        Returns:
+            What was seen of the scores, which tells whether a cutoff takes in everything.
+
         Raises:
             ValueError: as :meth:`pairs`; or if the maps are segmentations.
         """
-        forms = ScoreForms()
+        forms, of_scores = ScoreForms(), ScoreForms()
         for sample, maps, masks in followed(self.pairs(), len(self), logger, "calibration"):
             forms.take(maps.as_tensor()[None])
             scores = maps.as_tensor() if score is None else score(maps, masks, source_of(sample))
             try:
+                of_scores.take(scores[None])
                 statistic.update(scores[None], masks[None])
             except ValueError as error:
                 raise ValueError(f"{error} (in {source_of(sample)})") from None
         if not self.options.are_masks:
             forms.check(f"{source_of(self.samples[0])} and the others are segmentations: give the probability maps")
+        return of_scores
 
 
 def open_predictions(
@@ -195,8 +200,10 @@ def calibrate_saved_maps(samples: Sequence[Sample], alpha: float, threshold: flo
     images_needed(alpha)  # a level that is none is told before anything is read
     folder = _opened(samples, MapOptions(mask_threshold=threshold))
     statistic = CoverageStatistic()
-    folder.collect(statistic)
-    return calibrate(statistic, alpha)
+    forms = folder.collect(statistic)
+    result = calibrate(statistic, alpha)
+    forms.warn_of_everything(result)
+    return result
 
 
 def _opened(

@@ -7,14 +7,15 @@ Tested by tests/data/test_datasets.py.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from monai_coat.data.flat_files import size_of_flat
 from monai_coat.data.volumes import check_same_grid, volume_grid
-from monai_coat.files.names import is_volume
+from monai_coat.files.names import is_volume, suffix_of
 
-__all__ = ["check_readable"]
+__all__ = ["check_readable", "check_same_kind"]
 
 
 def check_readable(samples: Iterable[Mapping[str, Any]], keys: Sequence[str] = ("image", "label", "probs")) -> None:
@@ -22,10 +23,10 @@ def check_readable(samples: Iterable[Mapping[str, Any]], keys: Sequence[str] = (
 
     Args:
         samples: dictionaries with paths under ``keys``; keys that a sample does not have are passed over.
-        keys: the paths to look at. All of a sample must have one size and, being volumes, lie on one another.
+        keys: the paths to look at. All of a sample must be volumes that lie on one another, or flat images of one size.
 
     Raises:
-        ValueError: naming a file that cannot be read, or two files of a sample that differ in size or place.
+        ValueError: naming a file that cannot be read, or two files of a sample that differ in kind, size or place.
 
     Example:
         >>> from monai_coat.data import load_datalist, write_synthetic_dataset
@@ -38,13 +39,27 @@ def check_readable(samples: Iterable[Mapping[str, Any]], keys: Sequence[str] = (
         sizes = {key: _size(path, key) for key, path in files.items()}
         for key, path in list(files.items())[1:]:
             first = next(iter(files))
-            if is_volume(path) and is_volume(files[first]):
+            check_same_kind(path, files[first])
+            if is_volume(path):
                 check_same_grid(path, files[first])
             elif sizes[key] != sizes[first]:
                 raise ValueError(
                     f"{key} and {first} must have the same size, got {sizes[key]} of {path} and {sizes[first]} of "
                     f"{files[first]}; replace the wrong one or leave the sample out."
                 )
+
+
+def check_same_kind(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> None:
+    """Refuse a volume beside a flat image: an affine says where the one lies, and nothing where the other does.
+
+    Raises:
+        ValueError: naming both; files that are neither by their endings are passed over.
+    """
+    if suffix_of(path) and suffix_of(other) and is_volume(path) != is_volume(other):
+        raise ValueError(
+            f"files of an image must be all volumes or all flat, got {path} beside {other}; save both as NIfTI of "
+            "three axes, or both as PNG."
+        )
 
 
 def _size(path: str, key: str) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from monai_coat.data.grids import to_grid
 from monai_coat.data.maps import VALUES, as_probabilities, read_channels
 from monai_coat.data.masks import check_whole, read_label_map, read_mask
 from monai_coat.data.nnunet import NNUNet, on_segmentation
+from monai_coat.data.readable import check_same_kind
 from monai_coat.files.names import is_array, is_volume
 from monai_coat.scorers.distance_map import distance_map
 
@@ -109,6 +110,7 @@ def on_map(mask: MetaTensor, maps: MetaTensor, sample: Sample) -> MetaTensor:
         ValueError: naming both, if they do not lie on one another.
     """
     probs, label = sample.get("segmentation", source_of(sample)), sample["label"]
+    check_same_kind(label, probs)
     if is_volume(probs) and is_volume(label):
         return to_grid(mask, _grid(maps), (label, probs))
     if is_array(label) and not is_array(probs):

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Stamps of files, so that what was made of them is not used after they have changed."""
+"""Stamps of files and transforms, so that what was made by them is not used after they have changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 
 from monai.data.utils import pickle_hashing
 
-__all__ = ["file_stamps", "hash_with_files"]
+from monai_coat.calibration.settings import digest_of_settings
+
+__all__ = ["file_stamps", "hash_of_transforms", "hash_with_files"]
 
 KEYS = ("image", "label", "probs")
 
@@ -42,3 +44,11 @@ def hash_with_files(item: Any) -> bytes:
     """
     stamps = file_stamps([item]) if isinstance(item, Mapping) else []
     return pickle_hashing([item, stamps])
+
+
+def hash_of_transforms(transforms: Any) -> bytes:
+    """A hash of every setting of transforms, their segmenters and inferers: for caches, as ``hash_transform``.
+
+    A cache goes by the items else, and is used on when a window or a range of intensities is another one.
+    """
+    return digest_of_settings(transforms).encode()

@@ -9,17 +9,17 @@ import math
 import os
 import warnings
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import nibabel
 import numpy as np
 import torch
 from monai.data import MetaTensor, NibabelReader
 from monai.data.utils import correct_nifti_header_if_necessary
-from monai.transforms import LoadImage
 from torch import Tensor
 
 from monai_coat.data.grids import Grid, check_affine, steps_to
+from monai_coat.data.loading import load_by
 from monai_coat.data.nrrd import nrrd_grid, read_nrrd
 from monai_coat.files.names import is_nrrd, kind_of
 
@@ -58,11 +58,9 @@ def read_volume(path: Path_, dtype: type | None = np.float32) -> MetaTensor:
     _, form = _open(path)
     try:
         with np.errstate(over="ignore"):  # what becomes infinite is refused by those who read numbers
-            # A reader that is given to a call is the only one that MONAI tries.
-            values = LoadImage(image_only=True, dtype=dtype, ensure_channel_first=True)(path, reader=NibabelReader())
+            volume = load_by(NibabelReader(), path, dtype)
     except Exception as error:  # nibabel raises a dozen kinds about damaged files
         raise _unreadable(path, error) from None
-    volume = cast(MetaTensor, values)
     volume.meta.update(form)
     return volume
 

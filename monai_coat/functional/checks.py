@@ -25,7 +25,8 @@ __all__ = [
 def check_alpha(alpha: float) -> float:
     """Return ``alpha`` as a Python float, or say why it is no level."""
     if isinstance(alpha, bool) or not isinstance(alpha, Real):
-        raise TypeError(f"alpha must be a number in (0, 1), got {type(alpha).__name__}.")
+        shown = repr(alpha)[:40]
+        raise TypeError(f"alpha must be a number in (0, 1), got {type(alpha).__name__} {shown}; give 0.1 for 10 %.")
     if not 0.0 < float(alpha) < 1.0:
         raise ValueError(
             f"alpha must be in (0, 1), got {float(alpha)}; it is the tolerated mean false negative rate, 0.1 for 10 %."

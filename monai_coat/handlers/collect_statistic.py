@@ -16,13 +16,12 @@ from torch import nn
 from monai_coat.calibration import (
     BinnedStatistic,
     CollectedStatistic,
-    ScoreForms,
     Statistic,
     gather_statistic,
     identity_of,
     save_statistic,
 )
-from monai_coat.handlers._pairs import batches, check_forms
+from monai_coat.handlers._intake import ScoreIntake
 from monai_coat.networks import unwrap_adaptive_segmenter
 
 __all__ = ["CollectStatistic"]
@@ -50,7 +49,7 @@ class CollectStatistic:
     Raises:
         TypeError: if ``network`` is not an :class:`~monai_coat.networks.AdaptiveSegmenter`.
         ValueError: if the statistic is not empty; when the epoch is over, if there are fewer images than ``smallest``,
-            or all scores are 0 or 1, which are masks.
+            all scores are 0 or 1, which are masks, or they are not what the network gave.
 
     Example:
         >>> import torch
@@ -77,25 +76,30 @@ class CollectStatistic:
         self.path, self.method, self.smallest, self.pipeline = path, method, smallest, pipeline
         self.network = unwrap_adaptive_segmenter(network) if network is not None else None
         self.output_transform = output_transform
-        self.collected, self.forms = CollectedStatistic(copy.deepcopy(self.empty), method=method), ScoreForms()
+        self.collected = CollectedStatistic(copy.deepcopy(self.empty), method=method)
+        self.intake = ScoreIntake(self.network)
 
     def attach(self, engine: Engine, event: Any = Events.ITERATION_COMPLETED) -> None:
         """Listen to an engine.
 
         Args:
-            engine: any engine that goes over the calibration images.
+            engine: any engine that goes over the calibration images, once; no trainer, whose weights move.
             event: when its output holds scores. After an iteration, MONAI's postprocessing may have cut them; with
                 ``monai.engines.IterationEvents.FORWARD_COMPLETED`` they are what the network gave.
+
+        Raises:
+            TypeError: if ``engine`` is none.
+            ValueError: if it trains, or has this handler already.
         """
+        self.intake.attach(engine, self.started)
         engine.add_event_handler(Events.EPOCH_STARTED, self.started)
         engine.add_event_handler(event, self.iteration_completed)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
 
     def started(self, engine: Engine) -> None:
         """Begin anew, with the network in evaluation mode."""
-        if self.network is not None:
-            self.network.eval()
-        identity, self.forms = identity_of(self.network, self.pipeline), ScoreForms()
+        self.intake.start()
+        identity = identity_of(self.network, self.pipeline)
         self.collected = CollectedStatistic(copy.deepcopy(self.empty), identity, self.method)
 
     def iteration_completed(self, engine: Engine) -> None:
@@ -104,14 +108,12 @@ class CollectStatistic:
         Raises:
             RuntimeError: if the network is in training mode.
         """
-        if self.network is not None:
-            self.network.require_evaluation_mode()
-        for scores, labels in batches(self.output_transform(engine.state.output), self.forms):
+        for scores, labels in self.intake.pairs(engine, self.output_transform):
             self.collected.update(scores, labels)
 
     def epoch_completed(self, engine: Engine) -> None:
         """Write the file."""
-        check_forms(self.forms)
+        self.intake.finish()
         gathered = gather_statistic(self.collected)
         if not dist.is_initialized() or dist.get_rank() == 0:
             save_statistic(gathered, self.path, self.smallest)

@@ -17,7 +17,6 @@ from torch import nn
 from monai_coat.calibration import (
     CalibrationResult,
     Guarantee,
-    ScoreForms,
     as_guarantee,
     check_calibration_fits,
     gather_statistic,
@@ -25,7 +24,7 @@ from monai_coat.calibration import (
     save_calibration,
     summary_of,
 )
-from monai_coat.handlers._pairs import batches, check_forms
+from monai_coat.handlers._intake import ScoreIntake
 from monai_coat.networks import AdaptiveSegmenter, unwrap_adaptive_segmenter
 
 __all__ = ["ConformalCalibration"]
@@ -45,7 +44,8 @@ class ConformalCalibration:
         alpha: tolerated mean false negative rate, in (0, 1): short for
             ``guarantee=ExpectedRisk(FalseNegativeRate(), alpha)``.
         network: network that made the scores, bare or wrapped for data parallelism; receives the calibration, unless
-            that is of false positives: the network's buffers are for its prediction set.
+            that is of false positives: the network's buffers are for its prediction set. If it runs with the engine,
+            scores must be its output as it is, without activation; flips, crops and other grids are no matter.
         path: JSON artifact to write.
         method: name of the scorer, for the artifact.
         output_transform: takes ``(scores, labels)`` out of the engine's output: two batches ``(B, C, *spatial)`` or two
@@ -60,7 +60,8 @@ class ConformalCalibration:
         TypeError: if ``network`` is not an :class:`~monai_coat.networks.AdaptiveSegmenter`, or not exactly one of
             ``alpha`` and ``guarantee`` is given.
         ValueError: if ``alpha`` is no level; when the epoch is over, if every class has too few images for it, scores
-            of more or fewer classes than the network has, or masks in place of scores: all are 0 or 1.
+            of more or fewer classes than the network has, scores that are not what it gave, or masks in place of
+            scores: all are 0 or 1.
 
     Example:
         >>> import torch
@@ -85,27 +86,37 @@ class ConformalCalibration:
         self.path, self.method, self.pipeline = path, method, pipeline
         self.network: AdaptiveSegmenter | None = unwrap_adaptive_segmenter(network) if network is not None else None
         self.output_transform = output_transform
-        self.statistic, self.forms = self.guarantee.statistic(), ScoreForms()
+        self.statistic, self.intake = self.guarantee.statistic(), ScoreIntake(self.network)
         self.result: CalibrationResult | None = None
 
     def attach(self, engine: Engine, event: Any = Events.ITERATION_COMPLETED) -> None:
         """Listen to an engine.
 
         Args:
-            engine: any engine that goes over the calibration images.
+            engine: any engine that goes over the calibration images, once; no trainer, whose weights move.
             event: when its output holds scores. After an iteration, MONAI's postprocessing may have cut them; with
                 ``monai.engines.IterationEvents.FORWARD_COMPLETED`` they are what the network gave.
+
+        Raises:
+            TypeError: if ``engine`` is none.
+            ValueError: if it trains, or has this handler already.
         """
+        self.intake.attach(engine, self.started)
         engine.add_event_handler(Events.EPOCH_STARTED, self.started)
         engine.add_event_handler(event, self.iteration_completed)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
     def started(self, engine: Engine) -> None:
-        """Begin anew, with the network in evaluation mode."""
-        if self.network is not None:
-            self.network.eval()
-        self.statistic, self.forms = self.guarantee.statistic(), ScoreForms()
+        """Begin anew, with the network in evaluation mode.
+
+        Raises:
+            ValueError: if the path is that of a folder.
+        """
+        if self.path is not None and os.path.isdir(self.path):  # before the images, not after them
+            raise ValueError(f"path must name a file, got {self.path}, which is a folder; name a file in it.")
+        self.statistic = self.guarantee.statistic()
+        self.intake.start()
 
     def iteration_completed(self, engine: Engine) -> None:
         """Take in the engine's output.
@@ -113,14 +124,12 @@ class ConformalCalibration:
         Raises:
             RuntimeError: if the network is in training mode.
         """
-        if self.network is not None:
-            self.network.require_evaluation_mode()
-        for scores, labels in batches(self.output_transform(engine.state.output), self.forms):
+        for scores, labels in self.intake.pairs(engine, self.output_transform):
             self.statistic.update(scores, labels)
 
     def epoch_completed(self, engine: Engine) -> None:
         """Calibrate, leave the result in the engine's state, and log it."""
-        check_forms(self.forms)
+        forms = self.intake.finish()
         result = self.guarantee.calibrate(gather_statistic(self.statistic))
         result = replace(result, method=self.method, identity=identity_of(self.network, self.pipeline))
         if self.network is not None:
@@ -128,6 +137,7 @@ class ConformalCalibration:
         engine.state.calibration = self.result = result  # type: ignore[attr-defined]
         if _is_first():
             logger.info("calibrated: %s", summary_of(result))
+            forms.warn_of_everything(result)
 
     def completed(self, engine: Engine) -> None:
         """Leave the result in network and artifact: at the end, when no other calibration of the run can fail.

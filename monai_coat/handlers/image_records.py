@@ -20,7 +20,8 @@ from torch import Tensor
 from monai_coat.calibration import CalibrationResult, gather_objects
 from monai_coat.files import stem_of
 from monai_coat.functional import false_positive_ratio
-from monai_coat.handlers._pairs import batches
+from monai_coat.handlers._attachment import check_engine
+from monai_coat.handlers._pairs import batches, transformed
 from monai_coat.metrics import ImageRecord, image_records
 from monai_coat.networks import unwrap_adaptive_segmenter
 
@@ -89,7 +90,13 @@ class ImageRecords:
         self._images: list[_Image] = []
 
     def attach(self, engine: Engine) -> None:
-        """Listen to an evaluator."""
+        """Listen to an evaluator.
+
+        Raises:
+            TypeError: if ``engine`` is none.
+            ValueError: if it has this handler already.
+        """
+        check_engine(engine, self._started)
         engine.add_event_handler(Events.EPOCH_STARTED, self._started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._completed)
@@ -100,7 +107,7 @@ class ImageRecords:
     def _collect(self, engine: Engine) -> None:
         network = unwrap_adaptive_segmenter(engine.network)  # type: ignore[attr-defined]
         certain = self._certain_of(engine)
-        for scores, labels in batches(self.output_transform(engine.state.output)):
+        for scores, labels in batches(transformed(self.output_transform, engine.state.output)):
             masks = network.cut(scores.to(network.calibrated_cutoff.device)).cpu()
             ratios = self._ratios(scores, labels, network.calibrated_cutoff, certain)
             for score, mask, label, of_image in zip(scores, masks, labels.cpu(), ratios, strict=True):

@@ -41,6 +41,11 @@ def load_calibrated(
             several networks was calibrated with another segmenter than the rest, or if a network was made with another
             logit temperature than the weights hold. A network that does not fit is left uncalibrated.
     """
+    if not isinstance(networks, Mapping):
+        raise TypeError(
+            f'networks must be networks by method, such as {{"coat": network}}, got {type(networks).__name__}; name '
+            "the method that the files have in their names."
+        )
     folder = Path(folder)
     for method, network in networks.items():
         _load(network, folder / f"model_{method}.pt")

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from monai_coat.functional import exact_level
 from monai_coat.functional.checks import check_finite, check_temperature
+from monai_coat.networks import segmenter_calls as calls
 from monai_coat.networks.network_state import NetworkState, identity_bytes, is_same_state, state_of
-from monai_coat.networks.segmenter_calls import check_output, frozen_output, refuse_in_window
 from monai_coat.scorers.base import Scorer
 from monai_coat.scorers.probability import ProbabilityScorer
 
@@ -117,6 +117,8 @@ class AdaptiveSegmenter(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Scores ``(B, C, *spatial)`` of images ``(B, channels, *spatial)``."""
+        if not torch.jit.is_scripting():
+            calls.check_image(image)
         if not torch.jit.is_scripting():  # noqa: SIM102  scripting must not see the autocast below
             if torch.is_autocast_enabled(image.device.type):
                 with torch.autocast(image.device.type, enabled=False):
@@ -134,7 +136,7 @@ class AdaptiveSegmenter(nn.Module):
 
         This is what inferers run by windows.
         """
-        return frozen_output(self.segmenter, image, *args, **kwargs)  # type: ignore[no-any-return]
+        return calls.frozen_output(self.segmenter, image, *args, **kwargs)  # type: ignore[no-any-return]
 
     @torch.jit.unused
     def _checked_image(self, image: Tensor) -> Tensor:
@@ -143,13 +145,13 @@ class AdaptiveSegmenter(nn.Module):
             with_metadata = torch.compiler.is_dynamo_compiling() and type(image) is not Tensor
             return image.as_subclass(Tensor) if with_metadata else image
         if getattr(self.scorer, "adapts", True):
-            refuse_in_window()
+            calls.refuse_in_window()
         return image
 
     def activate(self, logits: Tensor) -> Tensor:
         """Probabilities of the foreground classes, in float32, from the segmenter's output."""
         if not torch.jit.is_scripting():
-            check_output(logits)
+            calls.check_output(logits)
         logits = logits.float() / self.logit_temperature.to(logits.device)
         if self.activation == "sigmoid":
             logits = torch.sigmoid(logits)
@@ -158,7 +160,7 @@ class AdaptiveSegmenter(nn.Module):
         if logits.shape[1] != self.num_classes:
             raise ValueError(
                 f"segmenter must give probabilities of {self.num_classes} foreground classes, got {logits.shape[1]}; "
-                "set num_classes or activation to fit it."
+                "set num_classes or activation to fit it, and give images with the axis of the batch, image[None]."
             )
         return logits
 
@@ -201,7 +203,8 @@ class AdaptiveSegmenter(nn.Module):
     @torch.jit.unused
     def clear_calibration(self) -> None:
         """Forget the calibration."""
-        self.calibrated.fill_(False)
+        with torch.inference_mode(self.calibrated.is_inference()):
+            self.calibrated.fill_(False)
 
     @torch.jit.unused
     def require_calibration(self) -> Tensor:
@@ -214,8 +217,9 @@ class AdaptiveSegmenter(nn.Module):
         """
         if not bool(self.calibrated):
             raise RuntimeError(
-                "network must be calibrated before it gives a prediction set or thresholds; "
-                "run the calibration, or load weights saved after it."
+                "network must be calibrated before it gives a prediction set or thresholds; run an engine with "
+                "monai_coat.handlers.ConformalCalibration(alpha, network=network), load weights saved after that, or "
+                "call set_calibration."
             )
         self.require_evaluation_mode()
         state = state_of(self)
@@ -233,11 +237,12 @@ class AdaptiveSegmenter(nn.Module):
 
     @torch.jit.unused
     def require_evaluation_mode(self) -> None:
-        """Refuse scores of a network in training mode: dropout and batch statistics make others.
+        """Refuse scores that depend on chance or on the batch: of training mode, and of norms without statistics.
 
         Raises:
-            RuntimeError: if a layer is in training mode.
+            RuntimeError: if a layer is in training mode, or takes its statistics from the batch in any mode.
         """
+        calls.check_norms(self)
         if any(module.training for module in self.modules()):
             raise RuntimeError(
                 "network must be in evaluation mode, as it is calibrated, got training mode; call network.eval()."

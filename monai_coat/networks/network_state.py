@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from monai_coat.calibration.identity import identity_of, tensors_of
-from monai_coat.calibration.settings import class_path, plain_settings
+from monai_coat.calibration.module_settings import plain_settings
+from monai_coat.calibration.settings import class_path, digest_of_settings
 
 __all__ = ["NetworkState", "identity_bytes", "is_same_state", "state_of"]
 
@@ -47,6 +48,6 @@ def _calibration(network: nn.Module) -> list[Tensor]:
     return [getattr(network, name) for name in getattr(type(network), "calibration_buffers", ())]
 
 
-def _version(tensor: Tensor) -> int:
-    """How often a tensor was written to; tensors made in inference mode do not count."""
-    return -1 if tensor.is_inference() else tensor._version
+def _version(tensor: Tensor) -> object:
+    """How often a tensor was written to; tensors made in inference mode do not count, so theirs is what they hold."""
+    return digest_of_settings(tensor) if tensor.is_inference() else tensor._version

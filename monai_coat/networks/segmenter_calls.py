@@ -11,7 +11,7 @@ import torch
 from monai.inferers import PatchInferer, sliding_window_inference
 from torch import Tensor, nn
 
-__all__ = ["check_output", "frozen_output", "refuse_in_window"]
+__all__ = ["check_image", "check_norms", "check_output", "frozen_output", "refuse_in_window"]
 
 WINDOWED: Any = (sliding_window_inference, PatchInferer.__call__)
 CODES = {getattr(call, "__wrapped__", call).__code__ for call in WINDOWED}
@@ -47,9 +47,49 @@ def frozen_output(segmenter: nn.Module, image: Tensor, *args: Any, **kwargs: Any
             module.training = False
         with torch.no_grad():
             return segmenter(image, *args, **kwargs)
+    except RuntimeError as error:
+        _check_precision(segmenter, error)
+        raise
     finally:
         for module in training:
             module.training = True
+
+
+def check_image(image: object) -> None:
+    """Refuse what is no tensor.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if not isinstance(image, Tensor):
+        raise TypeError(
+            f"image must be a torch.Tensor (B, channels, *spatial), got {type(image).__name__}; convert it, "
+            "torch.as_tensor(image)."
+        )
+
+
+def _check_precision(segmenter: nn.Module, error: RuntimeError) -> None:
+    """Say what torch means by types that differ, where the weights are not of the images' precision."""
+    others = {p.dtype for p in segmenter.parameters() if p.is_floating_point()} - {torch.float32}
+    if others and "type" in str(error):
+        raise RuntimeError(
+            f"segmenter must take images in float32, got weights in {', '.join(sorted(map(str, others)))}; call "
+            f"segmenter.float(), or wrap it in a module that casts its input and output ({error})."
+        ) from error
+
+
+def check_norms(network: nn.Module) -> None:
+    """Refuse batch normalisation without running statistics: in evaluation mode too, it takes those of the batch.
+
+    Raises:
+        RuntimeError: naming the layer.
+    """
+    for path, module in network.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+            raise RuntimeError(
+                f"network must give an image the same scores in every batch, got {path}, a {type(module).__name__} "
+                "without running statistics; train it with track_running_stats=True, or with GroupNorm or InstanceNorm."
+            )
 
 
 def check_output(output: object) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ def apply_calibration(
     cut, labels = ConformalMask(calibrated.result), CertaintyLabels(names)
     graded = None if certain is None else CertaintyMap(calibrated.result, certain.result)
     output, rows = Path(output), []
+    _check_places(folder, [output, *(output / name for name in names)])
     for sample in followed(folder.samples, len(folder), logger, "apply"):
         maps = folder.read(sample)
         scores = MetaTensor(calibrated.fitted.score(maps), meta=maps.meta)
@@ -83,6 +84,16 @@ def apply_calibration(
         writer.writeheader()
         writer.writerows(rows)
     return rows
+
+
+def _check_places(folder: PredictionFolder, places: Sequence[Path]) -> None:
+    """Refuse to write a mask over one of the files that are read."""
+    for sample in folder.samples:
+        probs = [sample["probs"]] if isinstance(sample["probs"], str) else sample["probs"]
+        inputs = {Path(path).resolve() for path in [*probs, space_of(sample), sample["image"]]}
+        taken = inputs & {mask_path(place, sample).resolve() for place in places}
+        if taken:
+            raise ValueError(f"output must not hold the predictions, got {min(taken)}; name another folder.")
 
 
 def _rows(

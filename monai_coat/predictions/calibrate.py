@@ -104,8 +104,9 @@ def calibrate_folder(
         tokens[token] = "calibrated on"
         return fitted.score(maps)
 
-    folder.collect(statistic, score)
+    forms = folder.collect(statistic, score)
     result = promised.calibrate(statistic)
+    forms.warn_of_everything(result)
     words = result.guarantee + (FOLDS.format(folder.folders) if folder.folders > 1 else "")
     identity = replace(identity_of(fitted.scorer), pipeline=folder.format.to_entries())
     result = replace(result, guarantee=words, method=fitted.method, identity=identity)

@@ -28,7 +28,8 @@ class ClassMasks(Transform):
 
     Raises:
         ValueError: if ``values`` are not as described; when called, if the label has more than one channel or a value
-            that is neither 0 nor one of these.
+            that is neither 0 nor one of these, or one of these is so large that the label's type
+            merges it with its neighbour.
 
     Example:
         >>> ClassMasks((1, 2))(torch.tensor([[0, 2, 1, 2]]))
@@ -48,6 +49,12 @@ class ClassMasks(Transform):
         labels: Tensor = convert_to_tensor(label, track_meta=get_track_meta())
         if labels.shape[0] != 1:
             raise ValueError(f"label must have one channel of class values, got {labels.shape[0]}; it may be masks.")
+        largest = max(map(abs, self.values))
+        if labels.is_floating_point() and largest >= 2 / torch.finfo(labels.dtype).eps:
+            raise ValueError(
+                f"values must be whole numbers that the label's type tells apart, got {largest} for {labels.dtype}"
+                f"{_source(labels)}; give labels as integers, or number them anew, from 1 on."
+            )
         known = torch.tensor([0, *self.values], dtype=labels.dtype, device=labels.device)
         unknown = labels[~torch.isin(labels, known)]
         if unknown.numel():

@@ -16,6 +16,7 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import TransformBackends, convert_to_tensor
 from torch import Tensor
 
+from monai_coat.calibration.module_settings import plain_settings
 from monai_coat.functional import foreground_sketch
 from monai_coat.scorers import ThresholdPredictor
 
@@ -64,6 +65,10 @@ class MapSketch(Transform):
             torch.where(present, sketch, 0.0)[0],
             present[0].float(),
         )
+
+    def identity_settings(self) -> dict[str, object]:
+        """What summaries and sketch depend on, of which the predictor's weights are none."""
+        return {"predictor": plain_settings(self.predictor), "points": self.points}
 
 
 class MapSketchd(MapTransform):

@@ -9,12 +9,15 @@ from abc import abstractmethod
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import nibabel
 import numpy as np
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
+from numpy.typing import NDArray
 
 from monai_coat.data import read_image, read_label_map, read_mask, to_grid
+from monai_coat.data.readable import check_same_kind
 from monai_coat.files.names import is_volume
 
 __all__ = [
@@ -29,6 +32,8 @@ __all__ = [
     "ReadMaskDict",
     "ReadMaskd",
 ]
+
+orientations: Any = nibabel.orientations
 
 Path_ = str | os.PathLike[str]
 
@@ -103,9 +108,10 @@ class _ReadLabeld(MapTransform):
                 f"{path}; put the reader of images first, or set image_key to None to compare nothing."
             )
         size = tuple(int(length) for length in meta["spatial_shape"])
-        source = meta.get("filename_or_obj", "the image")
+        source = str(meta.get("filename_or_obj", "the image"))
+        check_same_kind(path, source)
         if is_volume(path) and "original_affine" in meta and len(size) == label.dim() - 1:
-            return to_grid(label, (np.asarray(meta["original_affine"], dtype=float), size), (path, source))
+            return to_grid(label, (_affine_as_read(meta, size), size), (path, source))
         if size != tuple(label.shape[1:]):
             raise ValueError(
                 f"label must have the size of its image, got {tuple(label.shape[1:])} of {path} and {size} of "
@@ -118,15 +124,30 @@ class _ReadLabeld(MapTransform):
         """The label of a file."""
 
 
+def _affine_as_read(meta: Mapping[str, Any], size: tuple[int, ...]) -> NDArray[np.float64]:
+    """The affine of an image as its reader gave it, before any transform; MONAI keeps that of the file."""
+    affine = np.asarray(meta["original_affine"], dtype=float)
+    if not meta.get("as_closest_canonical") or len(size) != 3:
+        return affine
+    steps = orientations.io_orientation(affine)
+    stored = [size[int(place)] for place in steps[:, 0]]  # the size is that of the turned volume
+    return np.asarray(affine @ orientations.inv_ornt_aff(steps, stored))
+
+
 class ReadMaskd(_ReadLabeld):
     """Masks of one class, 0 or 1 in float32, by :func:`~monai_coat.data.read_mask`, on the grid of their image.
+
+    That is the grid on which the image was read, whatever was done to it since: there MONAI's ``Invertd`` and
+    :class:`~monai_coat.transforms.RestoreGridd` bring predictions back. Where transforms should turn or resample both
+    alike, read both before.
 
     Args:
         keys: paths of masks.
         threshold: foreground is where a mask is at least this; None: masks are of 0 and 1, or of 0 and 255, and JPEG
             files are cut at 128.
-        image_key: the image that they are of, read before. A mask must have its size; that of a volume is brought to
-            the image's order of axes and must lie on it. None: nothing is compared.
+        image_key: the image that they are of, read before. A mask must have its size; that of a volume, whose image is
+            one too, is brought to the order of axes in which the image was read, and must lie on it. None: nothing is
+            compared.
         allow_missing_keys: whether keys may be missing.
 
     Example:
@@ -156,6 +177,8 @@ class ReadMaskd(_ReadLabeld):
 
 class ReadLabelMapd(_ReadLabeld):
     """Label maps of several classes, by :func:`~monai_coat.data.read_label_map`, on the grid of their image.
+
+    Which grid that is, says :class:`ReadMaskd`.
 
     :class:`~monai_coat.transforms.ClassMasksd` makes masks of them.
 

@@ -15,6 +15,7 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import TransformBackends, convert_to_tensor
 from torch import Tensor
 
+from monai_coat.calibration.identity import network_identity
 from monai_coat.networks import AdaptiveSegmenter
 
 __all__ = ["SegmenterProbs", "SegmenterProbsD", "SegmenterProbsDict", "SegmenterProbsd"]
@@ -52,6 +53,12 @@ class SegmenterProbs(Transform):
         with torch.autocast(batch.device.type, enabled=False):
             logits = self.inferer(batch.float(), self.network.segment)
             return self.network.activate(logits)[0].cpu()
+
+    def identity_settings(self) -> dict[str, object]:
+        """What the probabilities depend on, of which the network's scorer is none."""
+        network = self.network
+        activation = [network.activation, float(network.logit_temperature)]
+        return {"segmenter": network_identity(network.segmenter), "activation": activation, "inferer": self.inferer}
 
 
 class SegmenterProbsd(MapTransform):

@@ -20,6 +20,7 @@ from monai.transforms import Orientation, Spacing
 
 from monai_coat.apps.limits import Limits
 from tests.apps.hostile_files import REFUSED_HEADERS, SROW, bomb, edited, png, volume
+from tests.data.test_stored_values import square, write_png
 
 MILLION = Limits(2**20, (1.0, 1.0, 1.0))
 
@@ -69,6 +70,16 @@ def test_flat_images_are_measured_without_their_pixels():
     )
     assert "got 2000000 (2000 x 1000)" in refused(png((2000, 1000)), "a.png")
     assert MILLION.check(io.BytesIO(png((1000, 1000), kind="JPEG")), "a.jpg") == (1000, 1000)
+
+
+@pytest.mark.parametrize("kind", ["LA", "RGB", "RGBA"])
+def test_bits_that_would_be_dropped_are_named(tmp_path, kind: str):
+    write_png(tmp_path / "a.png", square(65535, kind), 16, kind)
+    assert "8 bits a channel, or one grey channel, got 16 bits in the channels of a.png" in refused(
+        (tmp_path / "a.png").read_bytes(), "a.png"
+    )
+    write_png(tmp_path / "a.png", square(255, kind), 8, kind)
+    assert MILLION.check_path(tmp_path / "a.png") == (6, 4)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PPM", "WEBP", "ICO", "EPS"])

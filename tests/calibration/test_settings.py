@@ -21,7 +21,7 @@ from monai.transforms import LoadImaged, RandFlipd
 from torch import nn
 
 from monai_coat.calibration import PipelineIdentity, identity_of
-from monai_coat.calibration.settings import digest_of_settings, plain_settings
+from monai_coat.calibration.settings import digest_of_settings
 from monai_coat.networks import AdaptiveSegmenter
 from tests.calibration.pipelines import SETTINGS, pipeline
 
@@ -216,17 +216,6 @@ def test_a_copy_and_a_pickle_are_the_same():
     for part in parts:
         assert digest_of_settings(copy.deepcopy(part)) == digest_of_settings(part)
         assert digest_of_settings(pickle.loads(pickle.dumps(part))) == digest_of_settings(part)
-
-
-def test_settings_of_a_module_are_its_own_plain_values():
-    module = nn.Conv2d(3, 4, 5, padding=2, bias=False)
-    module.note, module.scale, module._private = "x", torch.tensor([1.5]), 7
-    settings = plain_settings(module)
-    assert settings["kernel_size"] == [5, 5]
-    assert settings["note"] == "x"
-    assert {"_private", "weight", "training"} & set(settings) == set()
-    module.scale = torch.tensor([2.5])
-    assert plain_settings(module) != settings
 
 
 def test_parts_that_only_one_names_are_not_compared():

@@ -73,3 +73,17 @@ def test_a_file_that_would_unpack_to_more_than_allowed_is_refused(tmp_path, caps
         main(["merge", str(tmp_path / "north.npz"), "--largest", "0", "--output", str(tmp_path / "c.json")])
     assert stopped.value.code == 2
     assert "must have at most 0 bytes together" in capsys.readouterr().err
+
+
+def test_an_output_that_is_an_input_is_refused(tmp_path, capsys):
+    for seed, name in enumerate(("north.npz", "south.npz")):
+        collected(BinnedStatistic(0.0, 1.0), seed, tmp_path / name)
+    before = (tmp_path / "north.npz").read_bytes()
+    (tmp_path / "link.npz").symlink_to(tmp_path / "north.npz")
+    for output in ("north.npz", "link.npz"):
+        files = [str(tmp_path / name) for name in ("north.npz", "south.npz")]
+        with pytest.raises(SystemExit) as stopped:
+            main(["merge", *files, "--output", str(tmp_path / output)])
+        assert stopped.value.code == 2
+        assert f"output must be none of the inputs, got {tmp_path / output}" in capsys.readouterr().err
+    assert (tmp_path / "north.npz").read_bytes() == before

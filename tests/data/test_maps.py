@@ -13,6 +13,7 @@ from PIL import Image
 from monai_coat.calibration import calibrate_maps, load_calibration
 from monai_coat.cli.main import main
 from monai_coat.data import calibrate_saved_maps, map_datalist, read_map
+from monai_coat.transforms import ConformalMask
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def arrays(folder, name):
 
 
 def test_the_cutoff_is_that_of_the_maps_in_memory(folders):
-    maps, masks = [m / 255 for m in arrays(folders, "maps")], [m > 127 for m in arrays(folders, "masks")]
+    maps, masks = [m.double() / 255 for m in arrays(folders, "maps")], [m > 127 for m in arrays(folders, "masks")]
     found = calibrate_saved_maps(map_datalist(folders / "maps", folders / "masks"), alpha=0.2)
     assert found == calibrate_maps(maps, masks, alpha=0.2)
     assert (found.n, found.n_empty) == ((39,), (1,))
@@ -47,7 +48,7 @@ def test_the_command_writes_the_calibration_and_says_where_to_cut(folders, capsy
     arguments = ["--probs", str(folders / "maps"), "--labels", str(folders / "masks"), "--alpha", "0.2"]
     with caplog.at_level("INFO"):
         assert main(["calibrate", *arguments, "--output", str(folders / "c.json")]) == 0
-    assert capsys.readouterr().out == f"{folders / 'c.json'}\n"
+    assert capsys.readouterr().out == f"{folders / 'c.json'}\n{folders / 'c.scorer.pt'}\n"
     result = load_calibration(folders / "c.json")
     assert result.method == "crc"
     level = int(caplog.text.partition("8-bit values >= ")[2].partition(")")[0])
@@ -109,7 +110,74 @@ def test_the_largest_whole_number_is_one(tmp_path, name, scale, dtype):
     Image.fromarray(values).save(tmp_path / name)
     found = read_map(tmp_path / name)[0].numpy().T
     assert np.allclose(found, PROBS, atol=0.5 / scale if scale > 1 else 0)
-    assert np.array_equal(found, (values / np.float32(scale)).astype(np.float32))
+    exact = values.astype(np.float64) / scale
+    assert (found <= exact).all()
+    assert (np.nextafter(found, np.float32(2)) > exact).all()
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_every_grey_value_passes_its_own_cutoff_in_every_precision(tmp_path, dtype, scale):
+    """The cutoff is one of the map's values: people divide by 255 in double or in single precision."""
+    values = np.arange(scale + 1).astype(dtype).reshape(16, -1)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    cutoffs = read_map(tmp_path / "a.png")[0].numpy().T
+    assert (values.astype(np.float64) / scale >= cutoffs.astype(np.float64)).all()
+    assert (values.astype(np.float32) / np.float32(scale) >= cutoffs).all()
+    below = np.maximum(values.astype(np.int64) - 1, 0)
+    assert (below / scale < cutoffs.astype(np.float64))[values > 0].all()
+
+
+@pytest.mark.parametrize("grey", [1, 60, 120, 254])
+def test_the_cutoff_of_maps_of_bytes_keeps_the_promise_on_maps_in_double_precision(tmp_path, caplog, grey):
+    """Nineteen maps of one grey value: the mask must have all of it, and the printed value is this one."""
+    for name in ("maps", "masks"):
+        (tmp_path / name).mkdir()
+    mask = np.zeros((8, 8), np.uint8)
+    mask[2:5, 2:5] = 255
+    probs = np.where(mask > 0, grey, 0).astype(np.uint8)
+    probs[0, 0] = 255
+    for number in range(19):
+        Image.fromarray(probs).save(tmp_path / f"maps/{number}.png")
+        Image.fromarray(mask).save(tmp_path / f"masks/{number}.png")
+    arguments = ["--probs", str(tmp_path / "maps"), "--labels", str(tmp_path / "masks")]
+    with caplog.at_level("INFO"):
+        main(["calibrate", *arguments, "--output", str(tmp_path / "c.json")])
+    assert f"8-bit values >= {grey})" in caplog.text
+    for scores in (probs[None] / 255, (probs[None] / 255).astype(np.float32)):
+        assert ConformalMask(tmp_path / "c.json")(scores)[0].numpy()[mask > 0].all()
+
+
+@pytest.mark.parametrize("affine", [np.eye(4), np.diag([-1.0, -1.0, 1.0, 1.0])])
+@pytest.mark.parametrize("volume", ["maps", "masks"])
+def test_a_volume_of_two_axes_beside_a_flat_file_is_refused(tmp_path, volume, affine):
+    """Its affine may turn it, and nothing says how the flat file lies."""
+    flat = ({"maps", "masks"} - {volume}).pop()
+    for name in ("maps", "masks"):
+        (tmp_path / name).mkdir()
+    nibabel.save(nibabel.Nifti1Image(np.eye(8, dtype=np.float32), affine), tmp_path / volume / "a.nii.gz")
+    Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / flat / "a.png")
+    with pytest.raises(ValueError, match=r"must be all volumes or all flat, got .*a\.(png|nii\.gz) beside .*a\."):
+        calibrate_saved_maps(map_datalist(tmp_path / "maps", tmp_path / "masks"), 0.5)
+
+
+@pytest.mark.parametrize("output", ["masks/00.png", "masks/40.png", "maps/00.png", "link.png"])
+def test_an_output_that_is_an_input_is_refused(folders, capsys, output):
+    (folders / "link.png").symlink_to(folders / "masks/00.png")
+    before = (folders / output).read_bytes()
+    with pytest.raises(SystemExit):
+        main(
+            [
+                "calibrate",
+                "--probs",
+                f"{folders}/maps",
+                "--labels",
+                f"{folders}/masks",
+                "--output",
+                f"{folders}/{output}",
+            ]
+        )
+    assert "output must be none of the inputs, got" in capsys.readouterr().err
+    assert (folders / output).read_bytes() == before
 
 
 def test_whole_numbers_of_32_bits_are_refused(tmp_path):
@@ -186,3 +254,31 @@ def test_a_folder_of_masks_in_the_place_of_maps_is_refused(folders):
         ValueError, match=r"scores must have more values than 0 and 1, got masks; .*00\.png and the others"
     ):
         calibrate_saved_maps(map_datalist(folders / "masks", folders / "masks"), alpha=0.2)
+
+
+@pytest.mark.parametrize(("inverted", "arguments"), [(True, []), (False, ["--mask-threshold", "0"]), (False, [])])
+def test_the_command_says_if_everything_is_predicted(folders, caplog, inverted, arguments):
+    for path in (folders / "maps").iterdir():
+        values = np.where(np.asarray(Image.open(folders / "masks" / path.name)) > 127, 200, 10).astype(np.uint8)
+        Image.fromarray(255 - values if inverted else values).save(path)
+    arguments = ["--probs", str(folders / "maps"), "--labels", str(folders / "masks"), *arguments, "--alpha", "0.05"]
+    main(["calibrate", *arguments, "--output", str(folders / "c.json")])
+    assert caplog.text.count("the prediction set is everything") == (inverted or "--mask-threshold" in arguments)
+
+
+@pytest.mark.parametrize("kinds", [("8",), ("16",), ("float",)])
+def test_whole_numbers_are_said_only_of_maps_that_are(folders, caplog, kinds):
+    """Rounded to 8 bits, other maps are not what was calibrated; of 16 bits, the numbers are those of 16 bits."""
+    for index, path in enumerate(sorted((folders / "maps").iterdir())):
+        values, kind = np.asarray(Image.open(path)), kinds[index % len(kinds)]
+        if kind == "16":
+            Image.fromarray(values.astype(np.uint16) * 257).save(path)
+        elif kind == "float":
+            path.unlink()
+            Image.fromarray(values.astype(np.float32) / 255).save(path.with_suffix(".tiff"))
+    arguments = ["--probs", str(folders / "maps"), "--labels", str(folders / "masks"), "--alpha", "0.2"]
+    with caplog.at_level("INFO"):
+        main(["calibrate", *arguments, "--output", str(folders / "c.json")])
+    assert "take probabilities >= 0." in caplog.text
+    assert ("(8-bit values" in caplog.text) == (kinds == ("8",))
+    assert ("(16-bit values" in caplog.text) == (kinds == ("16",))

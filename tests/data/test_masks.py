@@ -223,3 +223,23 @@ def test_a_thousandth_is_rounding_and_more_is_not(tmp_path, value, label):
         return
     with pytest.raises(ValueError, match=r"label must hold whole numbers"):
         read_label_map(path)
+
+
+@pytest.mark.parametrize("name", ["ids.tif", "ids.nii.gz"])
+@pytest.mark.parametrize("value", [2**24, 2**24 + 1, 182305693, 2**31 - 1])
+def test_labels_that_float32_merges_are_refused(tmp_path, name, value):
+    values = np.array([[0, value]], np.int32)
+    path = write(tmp_path / name, values[..., None] if ".nii" in name else values)
+    with pytest.raises(ValueError, match=rf"label must be below 16777216, .*, got about \d+ in .*{name}; number"):
+        read_label_map(path)
+    assert read_mask(path, threshold=1).flatten().tolist() == [False, True]  # of instances it does not matter which
+    with pytest.raises(ValueError, match="threshold must be at most 16777216, got 16777217"):
+        read_mask(path, threshold=2**24 + 1)
+
+
+@pytest.mark.parametrize("name", ["ids.tif", "ids.nii.gz"])
+def test_the_largest_labels_are_read_as_they_are(tmp_path, name):
+    values = np.array([[2**24 - 2, 2**24 - 1]], np.int32)
+    path = write(tmp_path / name, values[..., None] if ".nii" in name else values)
+    assert read_label_map(path).flatten().tolist() == [2**24 - 2, 2**24 - 1]
+    assert read_mask(path, threshold=2**24 - 1).flatten().tolist() == [False, True]

@@ -7,10 +7,14 @@ from __future__ import annotations
 import gzip
 from itertools import permutations, product
 
+import monai
 import nibabel
 import numpy as np
 import pytest
+import torch
+from monai.transforms import LoadImage
 from nibabel.orientations import axcodes2ornt
+from PIL import Image
 
 from monai_coat.data import check_readable, read_image, read_label_map, read_map, read_mask, to_grid
 from monai_coat.data.volumes import read_volume, volume_grid
@@ -197,3 +201,52 @@ def test_the_distance_is_in_the_shortest_edges(tmp_path):
     nibabel.save(nibabel.Nifti1Image(np.zeros((3, 4, 5), np.uint8), moved), tmp_path / "label.nii")
     with pytest.raises(ValueError, match=r"got label up to 0\.6 voxels from image"):
         to_grid(read_mask(tmp_path / "label.nii"), (grid, (3, 4, 5)), ("label", "image"))
+
+
+READERS = {
+    "volume": (read_image, "v.nii.gz"),
+    "mask": (read_mask, "m.nii.gz"),
+    "map": (read_map, "p.nii"),
+    "flat image": (read_image, "i.png"),
+    "flat mask": (read_mask, "m.png"),
+    "flat map": (read_map, "p.png"),
+}
+
+
+@pytest.mark.parametrize("what", READERS)
+def test_a_file_is_read_by_its_own_reader_alone(what, tmp_path, monkeypatch):
+    """Other readers that are installed are not even made: one of MONAI's warns each time it is."""
+
+    def refuse(self, *args, **settings):
+        raise AssertionError(f"{type(self).__name__} was made")
+
+    for name in ("PydicomReader", "ITKReader", "NrrdReader", "NumpyReader"):
+        monkeypatch.setattr(getattr(monai.data, name), "__init__", refuse)
+    read, name = READERS[what]
+    if name.endswith(".png"):
+        Image.new("L", (4, 3)).save(tmp_path / name)
+    else:
+        nibabel.save(volume(), tmp_path / name)
+    assert read(tmp_path / name).shape[-3 if "nii" in name else -2 :] == ((3, 4, 5) if "nii" in name else (4, 3))
+
+
+@pytest.mark.parametrize("name", ["v.nii", "v.nii.gz", "swapped.nii", "channels.nii", "c.png"])
+@pytest.mark.parametrize("kind", ["plain", "oblique and anisotropic"])
+def test_a_file_is_what_the_hosts_loader_makes_of_it(name, kind, tmp_path):
+    path = tmp_path / name
+    if name.endswith("png"):
+        Image.effect_noise((5, 4), 40).convert("RGB").save(path)
+    elif name.startswith("swapped"):
+        values = np.arange(60, dtype=">i2").reshape(3, 4, 5)
+        header = nibabel.Nifti1Header(endianness=">")
+        header.set_data_dtype(">i2")
+        nibabel.save(nibabel.Nifti1Image(values, affine_of(kind), header), path)
+    else:
+        nibabel.save(volume(kind, (3, 4, 5, 2) if name.startswith("channels") else (3, 4, 5)), path)
+    reader = "PILReader" if name.endswith("png") else "NibabelReader"
+    theirs, mine = LoadImage(reader, ensure_channel_first=True)(path), read_image(path)
+    assert mine.dtype == theirs.dtype
+    assert torch.equal(mine.as_tensor(), theirs.as_tensor())
+    assert np.array_equal(mine.affine, theirs.affine)
+    assert mine.meta["filename_or_obj"] == theirs.meta["filename_or_obj"] == str(path)
+    assert {str(k) for k in theirs.meta} <= {str(k) for k in mine.meta}

@@ -128,7 +128,10 @@ def test_an_uncalibrated_network_gives_scores_but_no_sets(make_network):
     network, image = make_network(), sample()
     scores = network(image)
     for ask in (lambda: network.prediction_set(image), lambda: network.cut(scores), lambda: network.thresholds(image)):
-        with pytest.raises(RuntimeError, match=r"network must be calibrated .*; run the calibration, or load weights"):
+        with pytest.raises(
+            RuntimeError,
+            match=r"network must be calibrated .*ConformalCalibration\(alpha, network=network\), .* set_calibration",
+        ):
             ask()
 
 
@@ -260,6 +263,59 @@ def test_no_layer_may_be_in_training_mode(part):
     network.get_submodule(part).train()
     with pytest.raises(RuntimeError, match="must be in evaluation mode"):
         network.prediction_set(torch.rand(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.SyncBatchNorm])
+def test_statistics_of_the_batch_are_refused_in_any_mode(norm):
+    batched = norm(4, track_running_stats=False)
+    network = AdaptiveSegmenter(nn.Sequential(nn.Conv2d(3, 4, 1), batched, nn.Conv2d(4, 1, 1))).eval()
+    network.set_calibration((0.5,), alpha=0.1, n=(9,))
+    with pytest.raises(RuntimeError, match=rf"got segmenter\.1, a {norm.__name__} without running statistics"):
+        network.prediction_set(torch.rand(4, 3, 8, 8))
+
+
+def test_norms_that_look_at_one_image_are_taken():
+    layers = [nn.Conv2d(3, 4, 1), nn.InstanceNorm2d(4), nn.GroupNorm(2, 4), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1)]
+    network, images = AdaptiveSegmenter(nn.Sequential(*layers)).eval(), torch.rand(4, 3, 8, 8)
+    network.set_calibration((0.5,), alpha=0.1, n=(9,))
+    network.prediction_set(images)
+    torch.testing.assert_close(network(images)[:1], network(images[:1]))
+
+
+def test_a_network_of_inference_mode_that_was_changed_is_no_longer_calibrated():
+    image = torch.rand(1, 1, 4, 4)
+    with torch.inference_mode():
+        network = calibrated()
+        network.prediction_set(image)
+        network.segmenter[0].weight.mul_(-9)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"have changed since|must be calibrated"):
+            network.prediction_set(image)
+
+
+@pytest.mark.parametrize("dtype", [torch.half, torch.bfloat16, torch.double])
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 1, 1), nn.Sequential(nn.Flatten(), nn.Linear(192, 1))])
+def test_a_segmenter_of_another_precision_is_refused_with_the_remedy(dtype, layer):
+    network = AdaptiveSegmenter(copy.deepcopy(layer).to(dtype))
+    with pytest.raises(RuntimeError, match=rf"in float32, got weights in {dtype}; call segmenter\.float\(\)"):
+        network(torch.rand(1, 3, 8, 8))
+
+
+class Casting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 1, 1).bfloat16()
+
+    def forward(self, image):
+        if image.shape[-1] == 3:
+            raise RuntimeError("of its own")
+        return self.layer(image.bfloat16())
+
+
+def test_a_segmenter_that_casts_is_taken_and_other_errors_are_its_own():
+    assert AdaptiveSegmenter(Casting())(torch.rand(1, 3, 8, 8)).dtype == torch.float32
+    with pytest.raises(RuntimeError, match=r"^of its own$"):
+        AdaptiveSegmenter(Casting())(torch.rand(1, 3, 3, 3))
 
 
 def test_copies_are_calibrated_and_independent():

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
@@ -126,3 +127,17 @@ def test_a_compiled_network_takes_tensors_with_metadata(scorer):
     with torch.no_grad():
         found = torch.compile(network, backend="eager")(image)
         assert torch.allclose(torch.as_tensor(found), network(image).as_tensor(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((1, 3, 8, 8), np.float32), None, "a.png", [1.0]], ids=lambda i: type(i).__name__
+)
+def test_an_image_that_is_no_tensor_is_refused(image):
+    network = AdaptiveSegmenter(torch.nn.Conv2d(3, 1, 1))
+    with pytest.raises(TypeError, match=rf"image must be a torch.Tensor .*, got {type(image).__name__}; convert it"):
+        network(image)
+
+
+def test_an_image_without_the_axis_of_the_batch_is_told_so():
+    with pytest.raises(ValueError, match=r"got 8; set num_classes .*the axis of the batch, image\[None\]"):
+        AdaptiveSegmenter(torch.nn.Conv2d(3, 1, 1))(torch.rand(3, 8, 8))

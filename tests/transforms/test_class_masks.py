@@ -42,3 +42,16 @@ def test_a_value_that_is_no_class_is_not_background(value):
 def test_masks_are_no_label_map():
     with pytest.raises(ValueError, match="label must have one channel of class values, got 2"):
         ClassMasks((1, 2))(torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize(("dtype", "largest"), [(torch.float32, 2**24), (torch.float16, 2**11), (torch.bfloat16, 2**8)])
+def test_a_type_that_merges_labels_is_refused(dtype, largest):
+    """From this number on it and its neighbour are the same in the type; integers keep them apart."""
+    assert torch.tensor(largest).to(dtype) == torch.tensor(largest + 1).to(dtype)
+    assert torch.tensor(largest - 1).to(dtype) != torch.tensor(largest - 2).to(dtype)
+    label = torch.tensor([[largest, largest + 1, 0]])
+    with pytest.raises(ValueError, match=rf"label's type tells apart, got {largest} for {dtype}"):
+        ClassMasks((1, largest))(label.to(dtype))
+    assert ClassMasks((largest, largest + 1))(label).tolist() == [[1, 0, 0], [0, 1, 0]]
+    below = torch.tensor([[largest - 1, largest - 2, 0]])
+    assert ClassMasks((largest - 1, largest - 2))(below.to(dtype)).tolist() == [[1, 0, 0], [0, 1, 0]]

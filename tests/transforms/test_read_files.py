@@ -12,7 +12,7 @@ from monai.transforms import Compose, Invertd, LoadImaged, Orientationd, Resized
 from nibabel.orientations import axcodes2ornt
 from PIL import Image
 
-from monai_coat.data import read_image
+from monai_coat.data import check_readable, read_image
 from monai_coat.transforms import ClassMasksd, ReadImage, ReadImaged, ReadLabelMapd, ReadMaskd
 
 PREPARED = {
@@ -106,3 +106,43 @@ def test_images_that_monai_reads_right_are_read_alike(tmp_path):
     )
     assert torch.equal(theirs, ours)
     assert theirs.meta.keys() == ours.meta.keys()
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "SAR", "IPL"])
+@pytest.mark.parametrize("steps", PREPARED)
+def test_a_label_comes_as_its_image_was_read_also_turned_by_the_reader(tmp_path, axes, steps):
+    """MONAI's reader can turn an image to the canonical order, and keeps the affine of the file beside it."""
+    root, turned = tmp_path, ("L", "S", "A")
+    label, sample = write_volumes(root, axes)
+    image = nibabel.load(sample["image"]).as_reoriented(axcodes2ornt(turned))
+    nibabel.save(image, sample["image"])
+    reader = LoadImaged("image", reader="NibabelReader", as_closest_canonical=True, ensure_channel_first=True)
+    data = ReadLabelMapd("label")(Compose([reader, *PREPARED[steps]])(sample))
+    assert np.array_equal(data["label"][0].numpy(), label)  # which was made in the canonical order
+    assert np.allclose(data["label"].affine, np.diag([1.0, 2.0, 3.0, 1.0]), atol=1e-5)
+    assert np.array_equal(reader(sample)["image"][0].numpy(), label)
+
+
+@pytest.mark.parametrize("reader", [ReadMaskd, ReadLabelMapd])
+@pytest.mark.parametrize("affine", [np.eye(4), np.diag([-1.0, -1.0, 1.0, 1.0])])
+@pytest.mark.parametrize("flat", ["image", "label"])
+def test_a_volume_of_two_axes_beside_a_flat_file_is_refused(tmp_path, reader, affine, flat):
+    volume = "label" if flat == "image" else "image"
+    nibabel.save(nibabel.Nifti1Image(np.eye(8, dtype=np.uint8), affine), tmp_path / f"{volume}.nii")
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / f"{flat}.png")
+    sample = {volume: str(tmp_path / f"{volume}.nii"), flat: str(tmp_path / f"{flat}.png")}
+    with pytest.raises(ValueError, match=r"must be all volumes or all flat, got .*label\.(png|nii) beside .*image"):
+        reader("label")(ReadImaged("image")(sample))
+    with pytest.raises(ValueError, match="must be all volumes or all flat"):
+        check_readable([sample])
+    assert reader("label", image_key=None)(ReadImaged("image")(sample))["label"].shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize("canonical", [False, True])
+def test_volumes_of_two_axes_are_refused(tmp_path, canonical):
+    for key in ("image", "label"):
+        nibabel.save(nibabel.Nifti1Image(np.eye(8, dtype=np.uint8), np.eye(4)), tmp_path / f"{key}.nii")
+    sample = {key: str(tmp_path / f"{key}.nii") for key in ("image", "label")}
+    reader = LoadImaged("image", reader="NibabelReader", as_closest_canonical=canonical, ensure_channel_first=True)
+    with pytest.raises(ValueError, match=r"must have three axes, got \(8, 8\) of .*label\.nii"):
+        ReadMaskd("label")(reader(sample))

@@ -45,6 +45,9 @@ NAMES: dict[str, Callable[[Any, str], None]] = {
 MAY_BE_EMPTY = {"image", "tag", "session_id"}
 """Viewers send these without a value, which is as if they were not there."""
 
+OF_INFERENCE = {"image", "session_id", "output", "params", "wsi"}
+"""Fields that MONAI Label's inference takes, beside files."""
+
 OF_OBJECTS = {"image", "label_tag", "tag", "session_id"}
 """Names in JSON objects which MONAI Label takes for those of the request itself."""
 
@@ -116,10 +119,32 @@ def _check_object(content: dict[str, Any]) -> None:
 
 def _check_inference(contents: Contents) -> None:
     slide = "/wsi" in contents.path
-    if contents.content_type == "application/json" and not slide:  # ignored, and with it the level asked for
+    bodies = [content for name, content in contents.objects if name == "body"]
+    if not slide and (bodies or contents.content_type == "application/json"):  # ignored, and with it the level
         raise HTTPException(415, "infer takes a form with a field params, not a JSON body: send it so.")
+    _check_where_a_level_is_said(contents, slide)
     if contents.method == "POST" and not any(contents.named("image", "session_id")) and not contents.uploads:
         raise ValueError("infer must have an image of the studies, an upload or a session, got none; name one.")
+
+
+def _check_where_a_level_is_said(contents: Contents, slide: bool) -> None:
+    """Refuse a level where MONAI Label would pass it over, and the default be taken in its place."""
+    objects = [content for name, content in contents.objects if name in ("params", "wsi", "body")]
+    settings = [content["params"] for content in objects if slide and isinstance(content.get("params"), dict)]
+    given = [value for value in contents.named("params") if value]
+    others = [field for field in contents.fields if field[0] not in OF_INFERENCE]
+    said = [f"{name}={value}" for name, value in others if "alpha" in f"{name} {value}".lower()]
+    if slide or len(given) > 1 or not objects:  # in the address, or several, of which one is taken
+        said += [f"params={value}" for value in given if "alpha" in value.lower()]
+    for content in objects:
+        taken = [] if slide else ["alpha"]
+        said += [str(name) for name in content if "alpha" in str(name).lower() and name not in taken]
+        if not slide and "alpha" in ascii(content.get("params")).lower():
+            said.append("params in params")
+    said += [str(name) for content in settings for name in content if name != "alpha" and "alpha" in name.lower()]
+    if said:
+        place = "params of the body" if slide else "the field params of a form, once"
+        raise ValueError(f"alpha must be in {place}, got {ascii(said[0])[:60]}, which would be ignored; send it there.")
 
 
 def _check_session(contents: Contents) -> None:

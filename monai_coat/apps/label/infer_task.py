@@ -92,8 +92,8 @@ def write_labels(labels: MetaTensor, extension: str) -> str:
     if extension == ".nrrd":
         write_itk(values, str(path), labels.affine.numpy(), str(values.dtype), False)
         return str(path)
-    if extension == ".png" and values.dtype != np.uint8:  # MONAI's writer would keep the lowest eight bits
-        Image.fromarray(values.T.astype(np.uint16)).save(path)
+    if extension == ".png":  # MONAI's writer would keep the lowest eight bits, and takes no image of one row
+        Image.fromarray(np.ascontiguousarray(values.T, np.uint8 if values.dtype == np.uint8 else np.uint16)).save(path)
         return str(path)
     save = SaveImage(
         output_dir=path.parent,
@@ -103,7 +103,7 @@ def write_labels(labels: MetaTensor, extension: str) -> str:
         resample=False,
         separate_folder=False,
         print_log=False,
-        writer=None if extension == ".png" else MaskWriter,
+        writer=MaskWriter,
     )
     save(labels, filename=str(path).removesuffix(extension))
     return str(path)

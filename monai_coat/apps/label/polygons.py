@@ -56,9 +56,15 @@ def write_polygons(
 
     Returns:
         The file and what it holds.
+
+    Raises:
+        ValueError: if location or size are no pixels of the image.
     """
-    x, y = request.get("location") or (0, 0)
-    width, height = request.get("size") or (0, 0)
+    x, y = _pair(request, "location")
+    width, height = _pair(request, "size")
+    if x >= labels.shape[0] or y >= labels.shape[1]:
+        shape = " x ".join(map(str, labels.shape))
+        raise ValueError(f"location must be a pixel of the image, {shape}, got {[x, y]}; name one inside.")
     inside = np.zeros(tuple(labels.shape), bool)
     inside[x : x + (width or labels.shape[0]), y : y + (height or labels.shape[1])] = True
     smallest = float(request.get("min_poly_area") or 0)
@@ -69,6 +75,20 @@ def write_polygons(
     data = {**request, "result": {**result, "annotation": annotation}}
     path, content = PolygonWriter()(data)
     return str(path), content
+
+
+def _pair(request: Mapping[str, Any], name: str) -> tuple[int, int]:
+    """Two numbers of pixels; (0, 0) if nothing is said."""
+    value = request.get(name)
+    if value is None or value == []:
+        return 0, 0
+    pair = list(value) if isinstance(value, list | tuple) else []
+    numbers = [item for item in pair if isinstance(item, int | float) and not isinstance(item, bool)]
+    if len(pair) != 2 or len(numbers) != 2 or any(item < 0 or item != int(item) for item in numbers):
+        raise ValueError(
+            f"{name} must be two whole numbers of pixels, not negative, got {ascii(value)[:60]}; leave it out for all."
+        )
+    return int(numbers[0]), int(numbers[1])
 
 
 def _masks_by_name(labels: Tensor, certainty: CertaintyLabels) -> dict[str, NDArray[np.bool_]]:

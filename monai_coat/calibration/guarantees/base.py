@@ -85,6 +85,11 @@ class MeanGuarantee(Guarantee):
         )
 
     def _check(self, statistic: Statistic) -> None:
+        if not isinstance(statistic, Statistic):
+            raise TypeError(
+                f"statistic must be a Statistic, got {type(statistic).__name__}; of what was collected, load_statistic "
+                "gave or merge_statistics made it is .statistic, and maps go to calibrate_maps."
+            )
         if statistic.measures != self.risk.key:
             raise TypeError(
                 f"statistic must be one of the risk {self.risk.key!r}, got {type(statistic).__name__}, which is of "
@@ -99,11 +104,14 @@ class MeanGuarantee(Guarantee):
             )
         most = max(range(len(statistic.n)), key=lambda index: statistic.n[index])
         if self.budget(statistic.n[most]) < 0:  # not even predicting everything could be promised to meet the level
+            remedy = "enlarge the calibration set or raise alpha"
+            if not any(statistic.n) and self.risk.rises:
+                remedy = "look at the masks, and at what is foreground in them (--mask-threshold)"
             which = f" of {self._called(most)}" if len(statistic.n) > 1 and not self.risk.joint else ""
             raise ValueError(
                 f"alpha={float(self.alpha)} needs at least {images_for(self.budget)} calibration {self.risk.counted}"
                 f"{which}, got {statistic.n[most]} ({statistic.n_empty[most]} {self.risk.left_out} were left out); "
-                "enlarge the calibration set or raise alpha."
+                f"{remedy}."
             )
 
     def _without_promise(self, n: Sequence[int]) -> list[str]:

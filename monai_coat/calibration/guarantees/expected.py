@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -64,6 +65,9 @@ class ExpectedRisk(MeanGuarantee):
     class_names: Sequence[str] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.risk, Risk):
+            name = self.risk.__name__ if isinstance(self.risk, type) else type(self.risk).__name__
+            raise TypeError(f"risk must be a Risk such as FalseNegativeRate(), got {name}; make one, with brackets.")
         exact_level(self.alpha)
 
     @property
@@ -154,14 +158,45 @@ def calibrate_maps(
         (3,)
     """
     promised = as_guarantee(guarantee, alpha)
+    scores, labels = _sequence(scores, "scores"), _sequence(labels, "labels")
     if len(scores) != len(labels):
-        raise ValueError(f"scores and labels must have the same length, got {len(scores)} and {len(labels)}.")
+        raise ValueError(
+            f"scores and labels must have the same length, got {len(scores)} and {len(labels)}; give one mask "
+            "for each map."
+        )
     statistic, forms = promised.statistic(), ScoreForms()
     for index, (score, label) in enumerate(zip(scores, labels, strict=True)):
         try:
-            forms.take(torch.as_tensor(score)[None])
-            statistic.update(torch.as_tensor(score)[None], torch.as_tensor(label)[None])
+            maps, masks = _map(score, "scores"), _map(label, "labels")
+            forms.take(maps, of_one=True)
+            statistic.update(maps, masks)
         except (TypeError, ValueError) as error:
             raise type(error)(f"image {index} of the sequence: {error}") from None
     forms.check("give the scores that they were cut from")
-    return promised.calibrate(statistic)
+    result = promised.calibrate(statistic)
+    forms.warn_of_everything(result)
+    return result
+
+
+def _sequence(maps: Any, name: str) -> Sequence[Any]:
+    """Maps that can be counted; those of a generator are kept."""
+    if isinstance(maps, str | os.PathLike | Mapping) or not isinstance(maps, Iterable):
+        raise TypeError(
+            f"{name} must be a sequence of maps (C, *spatial), got {type(maps).__name__}; put them into a list, files "
+            "read by monai_coat.data.read_map."
+        )
+    found: Any = maps if hasattr(maps, "__len__") else list(maps)
+    if len(found) == 0:
+        raise ValueError(f"{name} must hold at least one map, got none; give those of the calibration images.")
+    return found  # type: ignore[no-any-return]
+
+
+def _map(value: Any, name: str) -> Tensor:
+    """A map as a batch of one."""
+    try:
+        return torch.as_tensor(value)[None]
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"{name} must hold tensors or arrays (C, *spatial), got {type(value).__name__}; read files by "
+            "monai_coat.data.read_map and read_mask."
+        ) from None

@@ -54,6 +54,11 @@ def save_statistic(collected: CollectedStatistic, path: str | os.PathLike[str], 
         >>> load_statistic(path).statistic.n
         (12,)
     """
+    if not isinstance(collected, CollectedStatistic):
+        raise TypeError(
+            f"collected must be a CollectedStatistic, got {type(collected).__name__}; fill one by "
+            "CollectedStatistic(statistic).update(scores, labels), and give the path after it."
+        )
     statistic = collected.statistic
     if STATISTICS.get(statistic.kind) is not type(statistic):
         raise TypeError(f"statistic must be one of {', '.join(STATISTICS)}, got {type(statistic).__name__}.")
@@ -139,7 +144,7 @@ def merge_statistics(
 
     Raises:
         ValueError: if there is no file, or two share an image, or they differ in kind, grid, classes, method, network
-            or pipeline, or one holds fewer images than ``smallest``.
+            or pipeline or in the parts of it that they name, or one holds fewer images than ``smallest``.
 
     Example:
         >>> folder = getfixture("tmp_path")
@@ -155,15 +160,7 @@ def merge_statistics(
     first, *rest = sites = [load_statistic(path, largest) for path in paths]
     for path, site in zip(paths, sites, strict=True):
         _check_enough(site, smallest, f"ask the sender of {path} to join it with others")
-        for name, mine, theirs in (
-            ("kind", first.statistic.kind, site.statistic.kind),
-            ("method", first.method, site.method),
-        ):
-            if mine != theirs:
-                raise ValueError(f"paths must be of one {name}, got {mine!r} in {paths[0]} and {theirs!r} in {path}.")
-        differences = first.identity.differences(site.identity)
-        if differences:
-            raise ValueError(f"paths must be of one pipeline, got {', '.join(differences)} in {paths[0]} and {path}.")
+        _check_alike((paths[0], first), (path, site))
     _check_disjoint(paths, sites)
     for path, site in zip(paths[1:], rest, strict=True):
         try:
@@ -171,6 +168,27 @@ def merge_statistics(
         except ValueError as error:
             raise ValueError(f"paths must be of one grid and number of classes, got {path} ({error})") from None
     return first
+
+
+def _check_alike(first: tuple[object, CollectedStatistic], other: tuple[object, CollectedStatistic]) -> None:
+    """Refuse files of another kind, method or pipeline than the first."""
+    mine, theirs = first[1], other[1]
+    for name, one, two in (
+        ("kind", mine.statistic.kind, theirs.statistic.kind),
+        ("method", mine.method, theirs.method),
+    ):
+        if one != two:
+            raise ValueError(f"paths must be of one {name}, got {one!r} in {first[0]} and {two!r} in {other[0]}.")
+    differences = mine.identity.differences(theirs.identity)
+    if differences:
+        raise ValueError(f"paths must be of one pipeline, got {', '.join(differences)} in {first[0]} and {other[0]}.")
+    # What one file does not name cannot be compared, and a third may name it otherwise.
+    unnamed = sorted({*mine.identity.pipeline} ^ {*theirs.identity.pipeline})
+    if unnamed:
+        raise ValueError(
+            f"paths must name the same parts of the pipeline, got {', '.join(unnamed)} in only one of {first[0]} "
+            f"and {other[0]}; give every site the same pipeline={{...}} and collect again."
+        )
 
 
 def _check_counts(collected: CollectedStatistic) -> None:

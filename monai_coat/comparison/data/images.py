@@ -17,6 +17,7 @@ from monai.utils import convert_to_numpy
 from torch import Tensor
 
 from monai_coat.data import read_image, read_map, read_mask
+from monai_coat.data.readable import check_same_kind
 from monai_coat.files import replacing
 from monai_coat.files.progress import Progress
 
@@ -76,6 +77,7 @@ def _read(samples: Sequence[Mapping[str, Any]], size: Sequence[int]) -> dict[str
     progress = Progress(len(samples))
     for number, sample in enumerate(samples, 1):
         for key, values in arrays.items():
+            check_same_kind(sample[key], sample[keys[0]])
             values.append(_as_bytes(resize[key](readers[key](sample[key]).float()), key))
         if number % 500 == 0:
             logger.info("read %s images", progress.after(number))

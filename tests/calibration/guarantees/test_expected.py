@@ -154,7 +154,7 @@ def test_the_class_with_most_images_is_named_where_all_have_too_few():
 def test_no_image_and_no_foreground_are_refused():
     with pytest.raises(ValueError, match=r"statistic must hold at least one image, got none; call update"):
         calibrate(CoverageStatistic(), 0.1)
-    with pytest.raises(ValueError, match=r"statistic must hold at least one image"):
+    with pytest.raises(ValueError, match=r"scores must hold at least one map, got none"):
         calibrate_maps([], [], 0.1)
     with pytest.raises(ValueError, match=r"needs at least 1 .*, got 0 \(3 without foreground were left out\)"):
         calibrate_maps([torch.rand(1, 2)] * 3, [torch.zeros(1, 2)] * 3, 0.5)

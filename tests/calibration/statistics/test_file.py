@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -207,6 +208,31 @@ def test_what_does_not_belong_together_is_refused(files, tmp_path, other, messag
     save_statistic(other, tmp_path / "other.npz")
     with pytest.raises(ValueError, match=message):
         merge_statistics([files()[0], tmp_path / "other.npz"])
+
+
+A, B = {"preprocessing": "digest a"}, {"preprocessing": "digest b"}
+PIPELINES = {"nothing": {}, "a": A, "b": B, "a and inferer": A | {"inferer": "digest i"}}
+
+
+@pytest.mark.parametrize("kinds", [order for n in (2, 3) for order in product(PIPELINES, repeat=n)], ids=" ".join)
+def test_pipelines_are_compared_in_every_order(tmp_path, kinds):
+    """Files are merged if they all say the same, whichever comes first."""
+    paths = [tmp_path / f"{index}.npz" for index in range(len(kinds))]
+    for index, (path, kind) in enumerate(zip(paths, kinds, strict=True)):
+        save_statistic(site(index, identity=PipelineIdentity({}, PIPELINES[kind])), path)
+    if len({*kinds}) == 1:
+        assert merge_statistics(paths).identity.pipeline == PIPELINES[kinds[0]]
+    else:
+        with pytest.raises(ValueError, match=r"paths must .* pipeline, got (preprocessing|inferer)"):
+            merge_statistics(paths)
+
+
+@pytest.mark.parametrize("order", list(permutations(["p1", "north", "p3"])))
+def test_a_file_that_names_no_pipeline_is_no_bridge_between_two(tmp_path, order):
+    for index, (name, pipeline) in enumerate({"p1": A, "north": B, "p3": {}}.items()):
+        save_statistic(site(index, identity=PipelineIdentity({}, pipeline)), tmp_path / f"{name}.npz")
+    with pytest.raises(ValueError, match=r"got preprocessing in"):
+        merge_statistics([tmp_path / f"{name}.npz" for name in order])
 
 
 @pytest.mark.parametrize("kind", KINDS)
