@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = "# Copyright (c) the monai_coat authors.\n# Licensed under the Apache License, Version 2.0 (see LICENSE).\n"
 LAYERS = ["files functional", "calibration losses scorers", "networks", "metrics data", "transforms"]
-LAYERS += ["inferers handlers", "report", "comparison bundles", "cli", "apps"]
+LAYERS += ["inferers handlers", "report", "comparison bundles", "cli", "apps fl integrations"]
 LAYER = {room: level for level, rooms in enumerate(LAYERS) for room in rooms.split()}
 FREE = {"", "_version", "__main__"}  # beside the layers: they may import anything
 ALONE = {"files": set(), "functional": {"torch", "numpy"}}
@@ -37,6 +37,8 @@ PACKAGES |= {
     "psutil": 9,
     "filelock": 9,
     "skimage": 9,
+    "nvflare": 9,
+    "lightning": 9,
 }
 MODULE_LINES, FUNCTION_LINES, PARAMETERS, BLOCK, REPEATED = 300, 50, 6, 6, 0.10
 

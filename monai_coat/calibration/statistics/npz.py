@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Arrays of an ``.npz`` file that somebody else made: its directory and headers are believed in nothing.
+"""Arrays of an ``.npz`` file or message that somebody else made: its directory and headers are believed in nothing.
 
 Sizes are looked at before anything is unpacked, so that a small file cannot fill the memory, and objects are never
 unpickled.
@@ -10,18 +10,20 @@ Tested by tests/calibration/statistics/test_hostile_file.py.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import stat
 import struct
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LARGEST", "read_arrays"]
+__all__ = ["LARGEST", "arrays_of", "read_arrays", "write_arrays"]
 
 LARGEST = 2**29
 """Bytes that a file of arrays may unpack to, unless more is asked for: 134 million scores."""
@@ -48,11 +50,20 @@ def read_arrays(path: Path, largest: int = LARGEST) -> dict[str, NDArray[Any]]:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is no regular file")
-        _check_end(file, status.st_size)
-        with zipfile.ZipFile(file) as content:
-            entries = content.infolist()
-            _check_entries(entries, largest)
-            return {entry.filename.removesuffix(".npy"): _read(content, entry) for entry in entries}
+        return _arrays(file, status.st_size, largest)
+
+
+def arrays_of(content: bytes, largest: int = LARGEST) -> dict[str, NDArray[Any]]:
+    """:func:`read_arrays` for the bytes of such a file."""
+    return _arrays(io.BytesIO(content), len(content), largest)
+
+
+def _arrays(file: IO[bytes], size: int, largest: int) -> dict[str, NDArray[Any]]:
+    _check_end(file, size)
+    with zipfile.ZipFile(file) as content:
+        entries = content.infolist()
+        _check_entries(entries, largest)
+        return {entry.filename.removesuffix(".npy"): _read(content, entry) for entry in entries}
 
 
 def _check_end(file: IO[bytes], size: int) -> None:
@@ -107,3 +118,12 @@ def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype
         return np.lib.format.read_array_header_1_0(file)
     except Exception as error:  # a text of Python, about which its parser raises a dozen kinds
         raise ValueError(f"{name!r} must have a header as NumPy writes it, got another ({error})") from None
+
+
+def write_arrays(file: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as ``numpy.savez_compressed`` does, but without the time: equal arrays are equal bytes."""
+    with zipfile.ZipFile(file, "w") as content:
+        for name, array in arrays.items():
+            data = io.BytesIO()
+            np.lib.format.write_array(data, array, version=(1, 0), allow_pickle=False)
+            content.writestr(zipfile.ZipInfo(f"{name}.npy"), data.getbuffer(), zipfile.ZIP_DEFLATED)
