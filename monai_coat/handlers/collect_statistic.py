@@ -22,7 +22,7 @@ from monai_coat.calibration import (
     identity_of,
     save_statistic,
 )
-from monai_coat.handlers._pairs import batches, check_forms
+from monai_coat.handlers.pairs import batches, check_forms
 from monai_coat.networks import unwrap_adaptive_segmenter
 
 __all__ = ["CollectStatistic"]

@@ -25,7 +25,7 @@ from monai_coat.calibration import (
     save_calibration,
     summary_of,
 )
-from monai_coat.handlers._pairs import batches, check_forms
+from monai_coat.handlers.pairs import batches, check_forms
 from monai_coat.networks import AdaptiveSegmenter, unwrap_adaptive_segmenter
 
 __all__ = ["ConformalCalibration"]

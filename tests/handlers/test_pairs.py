@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from monai_coat.handlers._pairs import batches
+from monai_coat.handlers.pairs import batches
 
 
 def test_batches_stay_batches():
