@@ -185,7 +185,7 @@ def libraries():
     def unet(encoder, encoder_weights, classes=1, aux_params=None):
         return Foreign(classes, (lambda logits: (logits, logits.mean((2, 3)))) if aux_params else lambda logits: logits)
 
-    def fcn(num_classes):
+    def fcn(weights_backbone, num_classes):
         return Foreign(num_classes, lambda logits: {"out": logits})
 
     def segformer(config):
