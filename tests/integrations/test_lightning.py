@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ def images(count, seed):
     return TensorDataset(labels + torch.randn(count, 1, 8, 8, generator=generator), labels)
 
 
-CALIBRATION, TEST, FEW = images(30, 1), images(20, 2), images(10, 3)
+CALIBRATION, TEST, FEW, ODD = images(30, 1), images(20, 2), images(10, 3), images(31, 4)
 
 
 class Segmentation(LightningModule):
@@ -218,6 +219,14 @@ def test_masks_and_repeated_images_are_refused(make_trainer):
     twice = torch.utils.data.ConcatDataset([CALIBRATION, CALIBRATION])
     with pytest.raises(ValueError, match="images that are not yet in the statistic"):
         make_trainer(make_callback()).validate(Segmentation(), loader(twice), verbose=False)
+
+
+def test_several_devices_calibrate_together_and_count_no_image_twice(run_workers):
+    expected = calibrate_maps(scores_of(Segmentation(), ODD), ODD.tensors[1], 0.2)
+    for together, repeated in run_workers(str(Path(__file__).with_name("two_devices.py")), 600):
+        assert together == [list(expected.cutoff), [31]]
+        # Lightning's sampler repeats an image, so that both have 16.
+        assert "images that are not yet in the statistic, got 1 that are" in repeated
 
 
 def test_what_is_not_understood_is_refused(make_trainer):

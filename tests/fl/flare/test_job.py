@@ -12,8 +12,16 @@ import pytest
 
 pytest.importorskip("nvflare", reason="NVIDIA FLARE is not installed; make flare-test has an environment with it")
 
+from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
+from nvflare.app_common.abstract.fl_model import FLModel
+
 from monai_coat.calibration import BinnedStatistic, calibrate, load_calibration
-from monai_coat.fl.flare import calibration_job
+from monai_coat.fl import CalibrationStats
+from monai_coat.fl.flare import CalibrationController, CalibrationExecutor, calibration_job
+from monai_coat.fl.flare.tasks import COLLECT
 from tests.fenced import sections_of
 from tests.fl.sites import ALPHA, pooled, write_site
 
@@ -47,11 +55,55 @@ def test_three_sites_have_the_cutoff_of_all_images_at_one_place(tmp_path):
         assert result.identity.network
 
 
-def test_a_site_with_another_network_ends_the_job_by_name(tmp_path):
-    bundles = [write_site(tmp_path / f"bundle_{seed}", seed, weights=seed // 2) for seed in (1, 2)]
-    output = simulate(tmp_path, bundles)
-    assert "no calibration: sites must be of one pipeline, got" in output
-    assert not list(tmp_path.rglob("calibration_*.json"))
+class Server(CalibrationController):
+    """The controller, with sites that have answered."""
+
+    def __init__(self, folder: Path, answers: dict[str, dict[str, object]], asked: tuple[str, ...] = ()) -> None:
+        super().__init__(ALPHA)
+        self.folder, self.asked, self.said, self.sent = folder, list(asked or answers), "", []
+        self.answers = [FLModel(metrics=metrics, meta={"client_name": site}) for site, metrics in answers.items()]
+
+    def send_model_and_wait(self, task, data):
+        self.sent.append(task)
+        return self.answers
+
+    def sample_clients(self):
+        return self.asked
+
+    def panic(self, reason):
+        self.said = reason
+
+    def _folder(self):
+        return self.folder
+
+
+def collected(folder: Path, **changes: object) -> dict[str, object]:
+    site = CalibrationStats(str(write_site(folder, **changes)))
+    site.initialize()
+    return site.get_data_stats().statistics
+
+
+def test_what_does_not_belong_together_ends_the_job_and_no_site_gets_a_calibration(tmp_path):
+    north, other = collected(tmp_path / "north", seed=1), collected(tmp_path / "other", seed=2, weights=1)
+    cases = {
+        "no calibration: sites must be of one pipeline": Server(tmp_path, {"north": north, "south": other}),
+        "no calibration: content must be the bytes of a statistic": Server(tmp_path, {"north": north, "south": {}}),
+        "every site must send a statistic, got north of north, south": Server(
+            tmp_path, {"north": north}, ("north", "south")
+        ),
+    }
+    for reason, server in cases.items():
+        server.run()
+        assert server.said.startswith(reason)
+        assert server.sent == [COLLECT]
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_site_that_fails_says_so(tmp_path):
+    executor, task = CalibrationExecutor(str(tmp_path / "nowhere")), Shareable()
+    context = FLContext()
+    assert executor.execute(COLLECT, task, context, Signal()).get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert executor.execute("train", task, context, Signal()).get_return_code() == ReturnCode.TASK_UNKNOWN
 
 
 def test_a_job_without_sites_or_level_is_refused():
