@@ -36,6 +36,17 @@ def calibrate_sites(
         TypeError: if a site sent no statistic, or one of another risk.
         ValueError: if what a site sent is damaged; if two sites have an image in common, another network, pipeline,
             method or grid; if one sent fewer images than ``smallest``; or if all together are too few for the level.
+
+    Example:
+        >>> import torch
+        >>> from monai_coat.calibration import BinnedStatistic, CollectedStatistic
+        >>> from monai_coat.fl.exchange import with_statistic
+        >>> def site():
+        ...     collected = CollectedStatistic(BinnedStatistic(0.0, 1.0))
+        ...     collected.update(torch.rand(12, 1, 8, 8), torch.ones(12, 1, 8, 8))
+        ...     return with_statistic(collected, smallest=10)
+        >>> calibrate_sites({"north": site(), "south": site()}, alpha=0.1).n
+        (24,)
     """
     promised = as_guarantee(guarantee, alpha)
     merged = merge_sites({name: statistic_in(data, name) for name, data in sites.items()}, smallest)

@@ -120,6 +120,8 @@ class ConformalCallback(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the calibration: the network is about to change."""
         self.result = None
+        if trainer.is_global_zero:
+            logger.info("training calibrates nothing; call trainer.%s when it is over", STAGES[self.stage])
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin anew in this callback's stage; elsewhere check that the calibration is of this network."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,15 @@ def test_it_is_a_client_of_monai_and_below_the_folder_of_the_application(tmp_pat
     assert isinstance(site, MonaiAlgoStats)
     site.initialize({ExtraItems.APP_ROOT: str(tmp_path / "app")})
     assert statistic_in(site.get_data_stats(), "north").statistic.n == (15,)
+
+
+def test_configs_of_the_model_zoo_have_their_evaluator_elsewhere(tmp_path):
+    folder = write_site(tmp_path / "site", 1, run=["$@validate#evaluator.run()"])
+    path = folder / "configs" / "collect.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "validate": {"evaluator": config.pop("evaluator")}}))
+    sent = started(folder, workflow_type="train").get_data_stats()
+    assert statistic_in(sent, "north").statistic.n == (15,)
 
 
 def test_few_images_do_not_leave_the_site(tmp_path):

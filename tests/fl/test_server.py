@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 from monai.fl.utils.exchange_object import ExchangeObject
@@ -97,3 +99,9 @@ def test_exact_statistics_do_not_leave_a_site():
     collected.update(*maps(0))
     with pytest.raises(TypeError, match="got CoverageStatistic, which holds scores of single images"):
         with_statistic(collected, 10)
+
+
+def test_without_flare_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r'nvflare must be installed .*pip install "monai_coat\[flare\]"'):
+        importlib.import_module("monai_coat.fl.flare")

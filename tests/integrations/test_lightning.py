@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,7 +171,8 @@ def test_a_calibration_of_another_risk_is_refused(calibrated):
         other.load_state_dict(callback.state_dict())
 
 
-def test_validation_within_a_fit_calibrates_nothing_and_training_forgets(calibrated, make_trainer):
+def test_validation_within_a_fit_calibrates_nothing_and_training_forgets(calibrated, make_trainer, caplog):
+    caplog.set_level("INFO", "monai_coat")
     callback, module, _ = calibrated
     text = callback.state_dict()["calibration"]
     assert unpack_calibration(text.encode(), "x") == callback.result
@@ -177,6 +180,7 @@ def test_validation_within_a_fit_calibrates_nothing_and_training_forgets(calibra
     make_trainer(callback, max_epochs=1).fit(module, loader(images(8, 3)), loader(CALIBRATION))
     assert callback.result is None
     assert callback.state_dict() == {}
+    assert "training calibrates nothing; call trainer.validate when it is over" in caplog.text
 
 
 def test_a_network_that_was_changed_by_hand_is_refused(calibrated, make_trainer):
@@ -240,3 +244,11 @@ def test_what_is_not_understood_is_refused(make_trainer):
         make_trainer(ConformalCallback(0.1)).validate(Segmentation(), loader(CALIBRATION), verbose=False)
     with pytest.raises(ValueError, match="needs at least 99"):
         make_trainer(make_callback(0.01)).validate(Segmentation(), loader(CALIBRATION), verbose=False)
+
+
+def test_without_lightning_the_extra_is_named():
+    script = "import sys; sys.modules['lightning'] = None; import monai_coat.integrations.lightning"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert 'ModuleNotFoundError: lightning must be installed for this module; pip install "monai_coat[lightning]".' in (
+        done.stderr
+    )
