@@ -29,4 +29,6 @@ class SegmenterWeights(Filter):
         """The exchange object with further names for the same weights; the given one stays as it is."""
         weights = dict(data.weights or {})
         named = {f"segmenter.{name}": value for name, value in weights.items() if not name.startswith("segmenter.")}
-        return ExchangeObject({**named, **weights}, data.optim, data.metrics, data.weight_type, data.statistics)
+        result = ExchangeObject({**named, **weights}, data.optim, data.metrics, data.weight_type, data.statistics)
+        result.update(data)
+        return result

@@ -100,6 +100,8 @@ def test_a_network_with_other_weights_is_no_longer_calibrated(make_client):
 
 def test_nothing_else_is_changed():
     data = ExchangeObject({"a": torch.ones(1), "segmenter.b": torch.zeros(1)}, metrics={"x": 1}, statistics={"n": 2})
+    data["round"] = 3
     named = SegmenterWeights()(data)
+    assert named["round"] == 3
     assert set(named.weights) == {"a", "segmenter.a", "segmenter.b"}
     assert (named.metrics, named.statistics, set(data.weights)) == ({"x": 1}, {"n": 2}, {"a", "segmenter.b"})

@@ -24,7 +24,7 @@ __all__ = ["CalibrationController"]
 class CalibrationController(ModelController):  # type: ignore[misc]
     """Ask all sites for their statistics, calibrate, and send the calibration to all of them.
 
-    The calibration is also written into the server's folder of the job, ``calibration_<method>.json``. Every site must
+    The calibration is also written into the server's folder of the job, ``calibration.json``. Every site must
     answer: if one fails, or what they sent does not belong together, the job ends with the reason and no site is given
     a calibration.
 
@@ -51,7 +51,7 @@ class CalibrationController(ModelController):  # type: ignore[misc]
             self.panic(f"no calibration: {error}")
             return
         self.info(f"calibrated {len(sites)} sites: {summary_of(result)}")
-        save_calibration(result, self._folder() / f"calibration_{result.method or 'scores'}.json")
+        save_calibration(result, self._folder() / "calibration.json")  # sites say the method, so it names no file here
         self.send_model_and_wait(STORE, FLModel(metrics=with_calibration(result).statistics))
 
     def _folder(self) -> Path:

@@ -48,7 +48,7 @@ def test_three_sites_have_the_cutoff_of_all_images_at_one_place(tmp_path):
     statistic = BinnedStatistic(0.0, 1.0)
     statistic.update(*pooled())
     expected = calibrate(statistic, ALPHA)
-    (served,) = (tmp_path / "workspace" / "server").rglob("calibration_crc.json")
+    (served,) = (tmp_path / "workspace" / "server").rglob("calibration.json")
     for path in (*stored, served):
         result = load_calibration(path)
         assert (result.cutoff, result.n, result.risk) == (expected.cutoff, (45,), expected.risk)
