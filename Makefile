@@ -4,7 +4,7 @@ PYTHON ?= python3
 NAME ?= polyp_coat
 BIN := .venv/bin
 READY := .venv/.installed
-.PHONY: help .venv .venv-label demo test check fix bench gpu-check validate label-test label-demo bundle bundles clean
+.PHONY: help .venv .venv-label .venv-flare demo test check fix bench gpu-check validate label-test label-demo flare-test bundle bundles clean
 
 help:  ## list the targets
 	@sed -n 's/^\([-.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -51,6 +51,16 @@ label-test: $(LABEL)  ## a real MONAI Label server with our app, driven as viewe
 	.venv-label/bin/python -m pytest -o filterwarnings= tests/apps
 label-demo: $(LABEL)  ## train on generated volumes and serve them to viewers, on this machine only
 	.venv-label/bin/python tutorials/label_demo.py
+FLARE := .venv-flare/.installed
+.venv-flare: $(FLARE)  ## the environment of NVIDIA FLARE
+$(FLARE): setup.cfg constraints.txt
+	@echo "Installing NVIDIA FLARE into .venv-flare, which takes a few minutes ..."
+	@$(PYTHON) -m venv .venv-flare
+	@.venv-flare/bin/pip install -q --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	@.venv-flare/bin/pip install -q --disable-pip-version-check -c constraints.txt -e ".[bundle]" pytest hypothesis nvflare==2.9.0
+	@touch $@
+flare-test: $(FLARE)  ## federated calibration of three sites in FLARE's simulator
+	OMP_NUM_THREADS=1 .venv-flare/bin/python -m pytest -o filterwarnings= tests/fl/flare
 bundles: $(READY)  ## write the self-contained configs of all bundles, from their overlays
 	$(BIN)/python -c "from pathlib import Path; from monai_coat.bundles import write_configs; \
 	    [write_configs(bundle) for bundle in Path('bundles').iterdir()]"

@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = "# Copyright (c) the monai_coat authors.\n# Licensed under the Apache License, Version 2.0 (see LICENSE).\n"
 LAYERS = ["files functional", "calibration losses scorers", "networks", "metrics data", "transforms"]
-LAYERS += ["inferers handlers", "report", "comparison bundles predictions", "cli", "apps"]
+LAYERS += ["inferers handlers", "report", "comparison bundles predictions", "cli", "apps fl integrations"]
 LAYER = {room: level for level, rooms in enumerate(LAYERS) for room in rooms.split()}
 FREE = {"", "_version", "__main__"}  # beside the layers: they may import anything
 ALONE = {"files": set(), "functional": {"torch", "numpy"}}
@@ -29,7 +29,9 @@ ALONE |= {"calibration": {"torch", "numpy", "monai_coat.functional", "monai_coat
 # The lowest layer that may import a package.
 PACKAGES = {"torch": 0, "numpy": 0, "monai": 1, "sklearn": 1, "nibabel": 3, "nrrd": 3, "PIL": 3, "ignite": 5}
 PACKAGES |= {"matplotlib": 6, "fire": 7, "scipy": 7}
-PACKAGES |= dict.fromkeys(("monailabel", "fastapi", "starlette", "psutil", "filelock", "skimage"), 9)
+PACKAGES |= dict.fromkeys(
+    ("monailabel", "fastapi", "starlette", "psutil", "filelock", "skimage", "nvflare", "lightning"), 9
+)
 MODULE_LINES, FUNCTION_LINES, PARAMETERS, BLOCK, REPEATED = 300, 50, 6, 6, 0.10
 
 Fault = tuple[int, str]

@@ -4,7 +4,13 @@
 
 from __future__ import annotations
 
-from monai_coat.calibration.artifact import check_calibration_fits, load_calibration, save_calibration
+from monai_coat.calibration.artifact import (
+    check_calibration_fits,
+    load_calibration,
+    pack_calibration,
+    save_calibration,
+    unpack_calibration,
+)
 from monai_coat.calibration.drift import DriftWatch, risk_bound, share_of_level
 from monai_coat.calibration.guarantees import (
     GUARANTEES,
@@ -38,7 +44,14 @@ from monai_coat.calibration.statistics import (
 )
 from monai_coat.calibration.statistics.collected import CollectedStatistic
 from monai_coat.calibration.statistics.distributed import gather_objects, gather_statistic
-from monai_coat.calibration.statistics.file import load_statistic, merge_statistics, save_statistic
+from monai_coat.calibration.statistics.file import (
+    load_statistic,
+    merge_statistics,
+    pack_statistic,
+    save_statistic,
+    unpack_statistic,
+)
+from monai_coat.calibration.statistics.merging import merge_sites
 from monai_coat.calibration.summary import printed_cutoffs, summary_of
 
 __all__ = [
@@ -73,7 +86,10 @@ __all__ = [
     "identity_of",
     "load_calibration",
     "load_statistic",
+    "merge_sites",
     "merge_statistics",
+    "pack_calibration",
+    "pack_statistic",
     "printed_cutoffs",
     "risk_bound",
     "risk_named",
@@ -81,4 +97,6 @@ __all__ = [
     "save_statistic",
     "share_of_level",
     "summary_of",
+    "unpack_calibration",
+    "unpack_statistic",
 ]

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A calibration as a JSON file: versioned, written whole or not at all, refused when it does not fit."""
+"""A calibration as a JSON file or message: versioned, written whole or not at all, refused when it does not fit."""
 
 from __future__ import annotations
 
@@ -19,9 +19,16 @@ from monai_coat.calibration.identity import PipelineIdentity
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks import RISKS
 from monai_coat.files import read_json, write_json
+from monai_coat.files.json import LARGEST, parse_json
 from monai_coat.functional import exact_level
 
-__all__ = ["check_calibration_fits", "load_calibration", "save_calibration"]
+__all__ = [
+    "check_calibration_fits",
+    "load_calibration",
+    "pack_calibration",
+    "save_calibration",
+    "unpack_calibration",
+]
 
 FORMAT = "monai_coat calibration"
 VERSION = 2
@@ -49,10 +56,25 @@ def save_calibration(result: CalibrationResult, path: str | os.PathLike[str]) ->
             f"result must be a CalibrationResult, got {type(result).__name__}; give what calibrate returned, and the "
             "path after it."
         )
+    write_json(Path(path), _content(result))
+
+
+def pack_calibration(result: CalibrationResult) -> bytes:
+    """The content of the file that :func:`save_calibration` writes, for a message or a checkpoint.
+
+    Example:
+        >>> result = CalibrationResult((0.25,), 0.1, (99,), (1,), (0.0875,), "E[FNR] <= 0.1")
+        >>> unpack_calibration(pack_calibration(result), "the server") == result
+        True
+    """
+    return json.dumps(_content(result), allow_nan=False).encode()
+
+
+def _content(result: CalibrationResult) -> dict[str, Any]:
     versions = {"torch": torch.__version__, "numpy": np.__version__}
     values = {**asdict(result), "identity": result.identity.to_json()}
     content = {"format": FORMAT, "version": VERSION, **values, "versions": versions}
-    write_json(Path(path), {**content, "checksum": _checksum(content)})
+    return {**content, "checksum": _checksum(content)}
 
 
 def load_calibration(path: str | os.PathLike[str]) -> CalibrationResult:
@@ -74,6 +96,35 @@ def load_calibration(path: str | os.PathLike[str]) -> CalibrationResult:
     content = read_json(Path(path), "a calibration", "run the calibration first")
     if content.get("format") != FORMAT:
         raise ValueError(f"path must name a {FORMAT!r} file, got {path}, which is something else.")
+    return _checked(content, path)
+
+
+def unpack_calibration(content: bytes, sender: str) -> CalibrationResult:
+    """The calibration in a message, checked as :func:`load_calibration` checks a file.
+
+    Args:
+        content: what :func:`pack_calibration` gave.
+        sender: where it is from, for messages.
+
+    Raises:
+        TypeError: if the content is no bytes.
+        ValueError: as :func:`load_calibration`.
+    """
+    if not isinstance(content, bytes):
+        raise TypeError(f"content must be the bytes of a calibration, got {type(content).__name__} from {sender}.")
+    try:
+        if len(content) > LARGEST:
+            raise ValueError(f"it has more than {LARGEST} bytes")
+        given = parse_json(content.decode())
+    except ValueError as error:
+        raise ValueError(f"content must be a {FORMAT!r}, got another from {sender} ({error}).") from None
+    if not isinstance(given, dict) or given.get("format") != FORMAT:
+        raise ValueError(f"content must be a {FORMAT!r}, got something else from {sender}.")
+    return _checked(given, sender)
+
+
+def _checked(content: dict[str, Any], path: object) -> CalibrationResult:
+    """The result, if its version is ours and nothing was changed."""
     if content.get("version") != VERSION:
         raise ValueError(
             f"{path} has version {content.get('version')!r}, this release reads {VERSION}; calibrate again or upgrade."

@@ -14,7 +14,7 @@ from torch import Tensor
 from monai_coat.calibration import ScoreForms
 from monai_coat.handlers._attachment import check_engine
 from monai_coat.handlers._network_scores import NetworkScores
-from monai_coat.handlers._pairs import batches, check_forms, transformed
+from monai_coat.handlers.pairs import batches, check_forms, transformed
 from monai_coat.networks import AdaptiveSegmenter
 
 __all__: list[str] = []

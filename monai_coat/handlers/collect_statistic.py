@@ -30,6 +30,7 @@ __all__ = ["CollectStatistic"]
 class CollectStatistic:
     """Collect scores and labels while an engine runs, and write their statistic when its epoch is over.
 
+    It is left in ``engine.state.collected`` too, a :class:`~monai_coat.calibration.CollectedStatistic`.
     The files of several sites are merged and calibrated by ``python -m monai_coat merge``, or by
     :func:`~monai_coat.calibration.merge_statistics`. Workers of a process group write one file together.
 
@@ -117,4 +118,5 @@ class CollectStatistic:
         gathered = gather_statistic(self.collected)
         if not dist.is_initialized() or dist.get_rank() == 0:
             save_statistic(gathered, self.path, self.smallest)
+        engine.state.collected = gathered  # type: ignore[attr-defined]
         engine.state.statistic = gathered.statistic  # type: ignore[attr-defined]

@@ -21,7 +21,7 @@ from monai_coat.calibration import CalibrationResult, gather_objects
 from monai_coat.files import stem_of
 from monai_coat.functional import false_positive_ratio
 from monai_coat.handlers._attachment import check_engine
-from monai_coat.handlers._pairs import batches, transformed
+from monai_coat.handlers.pairs import batches, transformed
 from monai_coat.metrics import ImageRecord, image_records
 from monai_coat.networks import unwrap_adaptive_segmenter
 

@@ -50,7 +50,7 @@ class AdaptiveInferer(Inferer):
         network = unwrap_adaptive_segmenter(network)
         device = network.calibrated_cutoff.device
         with torch.autocast(device.type, enabled=False):
-            probs = network.activate(self.inferer(inputs.float(), network.segment, *args, **kwargs))
+            probs = network.activate(self.inferer(inputs.float(), network.segment, *args, **kwargs), inputs)
             # A sliding window may keep image and map of a volume on another device than the network's.
             image, maps = inputs.float().to(device), probs.to(device)
             scores: Tensor = network.scorer(image, maps).to(probs.device)

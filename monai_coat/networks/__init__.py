@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from monai_coat.networks.adaptive_segmenter import AdaptiveSegmenter, ProbabilityActivation
 from monai_coat.networks.calibrated_mask import CalibratedMask
+from monai_coat.networks.logits_of import LogitsOf
 from monai_coat.networks.segmenters.deeplab import DeepLabV3Plus
 from monai_coat.networks.segmenters.pspnet import PSPNet
 from monai_coat.networks.segmenters.residual_encoder import EncoderDepth, ResidualEncoder
@@ -18,6 +19,7 @@ __all__ = [
     "CalibratedMask",
     "DeepLabV3Plus",
     "EncoderDepth",
+    "LogitsOf",
     "PSPNet",
     "ProbabilityActivation",
     "ResidualEncoder",

@@ -127,7 +127,7 @@ class AdaptiveSegmenter(nn.Module):
             image = self._checked_image(image)
         image = image.float()
         logits = self.segmenter(image) if torch.jit.is_scripting() else self.segment(image)
-        scores: Tensor = self.scorer(image, self.activate(logits))
+        scores: Tensor = self.scorer(image, self.activate(logits, image))
         return scores
 
     @torch.jit.unused
@@ -148,10 +148,10 @@ class AdaptiveSegmenter(nn.Module):
             calls.refuse_in_window()
         return image
 
-    def activate(self, logits: Tensor) -> Tensor:
-        """Probabilities of the foreground classes, in float32, from the segmenter's output."""
+    def activate(self, logits: Tensor, image: Tensor | None = None) -> Tensor:
+        """Probabilities of the foreground classes, in float32, from the segmenter's output, of the image's size."""
         if not torch.jit.is_scripting():
-            calls.check_output(logits)
+            calls.check_output(logits, image)
         logits = logits.float() / self.logit_temperature.to(logits.device)
         if self.activation == "sigmoid":
             logits = torch.sigmoid(logits)
@@ -168,7 +168,7 @@ class AdaptiveSegmenter(nn.Module):
     def probabilities(self, image: Tensor) -> Tensor:
         """The segmenter's probabilities ``(B, C, *spatial)`` of an image, outside autocast."""
         with torch.autocast(image.device.type, enabled=False):
-            return self.activate(self.segment(image.float()))
+            return self.activate(self.segment(image.float()), image)
 
     @torch.jit.unused
     def set_calibration(self, cutoff: tuple[float, ...], alpha: float, n: tuple[int, ...]) -> None:

@@ -92,21 +92,24 @@ def check_norms(network: nn.Module) -> None:
             )
 
 
-def check_output(output: object) -> None:
-    """Refuse what a segmenter gives beside a tensor.
+def check_output(output: object, image: Tensor | None = None) -> None:
+    """Refuse what a segmenter gives beside a tensor, or of another size than the image's, whose labels have that.
 
     Raises:
-        TypeError: if it is no tensor, with an adapter in the message.
+        TypeError: if it is no tensor, with what to do in the message.
+        ValueError: if its size is another.
     """
-    if isinstance(output, Tensor):
-        return
-    place = {"dict": "['out']", "tuple": "[0]", "list": "[0]"}.get(_kind(output), ".logits")
-    raise TypeError(
-        f"segmenter must return a tensor of logits (B, C, *spatial), got {type(output).__name__}; wrap it:\n"
-        "class Logits(torch.nn.Module):\n"
-        "    def __init__(self, network): super().__init__(); self.network = network\n"
-        f"    def forward(self, image): return self.network(image){place}"
-    )
+    if not isinstance(output, Tensor):
+        place = {"dict": "'out'", "tuple": "0", "list": "0"}.get(_kind(output), "'logits'")
+        raise TypeError(
+            f"segmenter must return a tensor of logits (B, C, *spatial), got {type(output).__name__}; name the place "
+            f"of its logits: AdaptiveSegmenter(monai_coat.networks.LogitsOf(segmenter, {place}), ...)."
+        )
+    if image is not None and not torch.compiler.is_compiling() and output.shape[2:] != image.shape[2:]:
+        raise ValueError(
+            f"segmenter must give logits of the image's size, {tuple(image.shape[2:])}, got {tuple(output.shape[2:])}; "
+            "let monai_coat.networks.LogitsOf(segmenter) bring them to it."
+        )
 
 
 def _kind(output: object) -> str:

@@ -20,7 +20,9 @@ from monai_coat.calibration import (
     PipelineIdentity,
     check_calibration_fits,
     load_calibration,
+    pack_calibration,
     save_calibration,
+    unpack_calibration,
 )
 from monai_coat.functional import exact_level, images_needed
 
@@ -298,3 +300,20 @@ def test_a_calibration_that_does_not_say_its_network_fits_none():
     for silent in (PipelineIdentity(), PipelineIdentity({}, IDENTITY.pipeline)):
         with pytest.raises(ValueError, match="does not say which network it is of; calibrate this network again"):
             check_calibration_fits(replace(RESULT, identity=silent), identity=IDENTITY)
+
+
+def test_a_message_is_checked_as_a_file_is(tmp_path):
+    message = pack_calibration(RESULT)
+    assert unpack_calibration(message, "the server") == RESULT
+    save_calibration(RESULT, tmp_path / "a.json")
+    assert unpack_calibration((tmp_path / "a.json").read_bytes(), "the server") == RESULT
+    for content, said in (
+        (message.replace(b'"method": "', b'"method": "x'), "the server was changed after it was written"),
+        (message[:-1], "content must be a 'monai_coat calibration', got another from the server"),
+        (b"\xff", "content must be a 'monai_coat calibration', got another from the server"),
+        (b"[]", "got something else from the server"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            unpack_calibration(content, "the server")
+    with pytest.raises(TypeError, match="must be the bytes of a calibration, got dict from the server"):
+        unpack_calibration({}, "the server")

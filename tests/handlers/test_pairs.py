@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.handlers import from_engine
 
-from monai_coat.handlers._pairs import batches, transformed
+from monai_coat.handlers.pairs import batches, transformed
 
 
 def test_batches_stay_batches():

@@ -1,13 +1,14 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The statistic of a site as a file, to be merged with others: counts travel, images stay."""
+"""The statistic of a site as a file or a message, to be merged with others: counts travel, images stay."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,15 @@ from numpy.typing import NDArray
 
 from monai_coat.calibration.identity import PipelineIdentity
 from monai_coat.calibration.statistics import STATISTICS
-from monai_coat.calibration.statistics.binned import BinnedStatistic
 from monai_coat.calibration.statistics.collected import CollectedStatistic
-from monai_coat.calibration.statistics.npz import LARGEST, read_arrays
+from monai_coat.calibration.statistics.merging import SMALLEST, check_enough, merge_sites
+from monai_coat.calibration.statistics.npz import LARGEST, arrays_of, read_arrays, write_arrays
 from monai_coat.files import replacing
 from monai_coat.files.json import parse_json
 
-__all__ = ["load_statistic", "merge_statistics", "save_statistic"]
+__all__ = ["load_statistic", "merge_statistics", "pack_statistic", "save_statistic", "unpack_statistic"]
 
 FORMAT, VERSION = "monai_coat statistic", 2
-SMALLEST = 10
-"""Fewest images of a class in a file of sums: of few images, a sum tells about each."""
 
 
 def save_statistic(collected: CollectedStatistic, path: str | os.PathLike[str], smallest: int = SMALLEST) -> None:
@@ -47,6 +46,7 @@ def save_statistic(collected: CollectedStatistic, path: str | os.PathLike[str], 
         ValueError: if there are fewer images than ``smallest``, no image at all, or one that was counted twice.
 
     Example:
+        >>> from monai_coat.calibration import BinnedStatistic
         >>> collected = CollectedStatistic(BinnedStatistic(0.0, 1.0), method="coat")
         >>> collected.update(torch.rand(12, 1, 8), torch.ones(12, 1, 8))
         >>> path = getfixture("tmp_path") / "north.npz"
@@ -59,11 +59,41 @@ def save_statistic(collected: CollectedStatistic, path: str | os.PathLike[str], 
             f"collected must be a CollectedStatistic, got {type(collected).__name__}; fill one by "
             "CollectedStatistic(statistic).update(scores, labels), and give the path after it."
         )
+    arrays = _content(collected, smallest)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        write_arrays(file, arrays)
+
+
+def pack_statistic(collected: CollectedStatistic, smallest: int = SMALLEST) -> bytes:
+    """The bytes of the file that :func:`save_statistic` would write: what travels where messages do.
+
+    Args:
+        collected: what to send.
+        smallest: fewest images with foreground of a class in a message of sums.
+
+    Raises:
+        TypeError: as :func:`save_statistic`.
+        ValueError: as :func:`save_statistic`.
+
+    Example:
+        >>> from monai_coat.calibration import BinnedStatistic
+        >>> collected = CollectedStatistic(BinnedStatistic(0.0, 1.0), method="coat")
+        >>> collected.update(torch.rand(12, 1, 8), torch.ones(12, 1, 8))
+        >>> unpack_statistic(pack_statistic(collected), "north").statistic.n
+        (12,)
+    """
+    message = io.BytesIO()
+    write_arrays(message, _content(collected, smallest))
+    return message.getvalue()
+
+
+def _content(collected: CollectedStatistic, smallest: int) -> dict[str, NDArray[Any]]:
+    """Head and arrays of a statistic that may be written."""
     statistic = collected.statistic
     if STATISTICS.get(statistic.kind) is not type(statistic):
         raise TypeError(f"statistic must be one of {', '.join(STATISTICS)}, got {type(statistic).__name__}.")
     _check_counts(collected)
-    _check_enough(collected, smallest, "join sites before they are written, or leave the class out")
+    check_enough(collected, smallest, "join sites before they are written, or leave the class out")
     head = {
         "format": FORMAT,
         "version": VERSION,
@@ -74,8 +104,7 @@ def save_statistic(collected: CollectedStatistic, path: str | os.PathLike[str], 
     }
     arrays = _flat(statistic.state_dict())
     head["checksum"] = _checksum(head, arrays)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, head=np.array(json.dumps(head)), **arrays)  # type: ignore[arg-type]
+    return {"head": np.array(json.dumps(head)), **arrays}
 
 
 def load_statistic(path: str | os.PathLike[str], largest: int = LARGEST) -> CollectedStatistic:
@@ -96,12 +125,34 @@ def load_statistic(path: str | os.PathLike[str], largest: int = LARGEST) -> Coll
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"path must name a statistic file, got {path}, which does not exist or is no file.")
+    return _read("path", str(path), lambda: read_arrays(path, largest))
+
+
+def unpack_statistic(content: bytes, sender: str, largest: int = LARGEST) -> CollectedStatistic:
+    """The statistic in a message, believed as little as a file, see :func:`load_statistic`.
+
+    Args:
+        content: what :func:`pack_statistic` gave.
+        sender: who sent it, for messages.
+        largest: bytes that its arrays may have together.
+
+    Raises:
+        TypeError: if the content is no bytes.
+        ValueError: if it is something else, is damaged, contradicts itself, was edited, or is of another version.
+    """
+    if not isinstance(content, bytes):
+        raise TypeError(f"content must be the bytes of a statistic, got {type(content).__name__} from {sender}.")
+    return _read("content", sender, lambda: arrays_of(content, largest))
+
+
+def _read(argument: str, place: str, arrays: Callable[[], dict[str, NDArray[Any]]]) -> CollectedStatistic:
     try:
-        return _collected(read_arrays(path, largest))
+        return _collected(arrays())
     except Exception as error:  # NumPy and zip raise a dozen kinds about damaged files
         said = {MemoryError: "it asks for more memory than there is", RecursionError: "its head is nested too deep"}
         text = said.get(type(error), str(error) or type(error).__name__)
-        raise ValueError(f"path must name a statistic file of version {VERSION}, got {path} ({text}).") from None
+        what = "name a statistic file" if argument == "path" else "be a statistic"
+        raise ValueError(f"{argument} must {what} of version {VERSION}, got {place} ({text}).") from None
 
 
 def _collected(arrays: dict[str, NDArray[Any]]) -> CollectedStatistic:
@@ -147,6 +198,7 @@ def merge_statistics(
             or pipeline or in the parts of it that they name, or one holds fewer images than ``smallest``.
 
     Example:
+        >>> from monai_coat.calibration import BinnedStatistic
         >>> folder = getfixture("tmp_path")
         >>> for name in ("north", "south"):
         ...     collected = CollectedStatistic(BinnedStatistic(0.0, 1.0))
@@ -155,40 +207,15 @@ def merge_statistics(
         >>> merge_statistics([folder / "north.npz", folder / "south.npz"]).statistic.n
         (24,)
     """
-    if not paths:
-        raise ValueError("paths must name at least one statistic file, got none.")
-    first, *rest = sites = [load_statistic(path, largest) for path in paths]
-    for path, site in zip(paths, sites, strict=True):
-        _check_enough(site, smallest, f"ask the sender of {path} to join it with others")
-        _check_alike((paths[0], first), (path, site))
-    _check_disjoint(paths, sites)
-    for path, site in zip(paths[1:], rest, strict=True):
-        try:
-            first.merge(site)
-        except ValueError as error:
-            raise ValueError(f"paths must be of one grid and number of classes, got {path} ({error})") from None
-    return first
-
-
-def _check_alike(first: tuple[object, CollectedStatistic], other: tuple[object, CollectedStatistic]) -> None:
-    """Refuse files of another kind, method or pipeline than the first."""
-    mine, theirs = first[1], other[1]
-    for name, one, two in (
-        ("kind", mine.statistic.kind, theirs.statistic.kind),
-        ("method", mine.method, theirs.method),
-    ):
-        if one != two:
-            raise ValueError(f"paths must be of one {name}, got {one!r} in {first[0]} and {two!r} in {other[0]}.")
-    differences = mine.identity.differences(theirs.identity)
-    if differences:
-        raise ValueError(f"paths must be of one pipeline, got {', '.join(differences)} in {first[0]} and {other[0]}.")
-    # What one file does not name cannot be compared, and a third may name it otherwise.
-    unnamed = sorted({*mine.identity.pipeline} ^ {*theirs.identity.pipeline})
-    if unnamed:
-        raise ValueError(
-            f"paths must name the same parts of the pipeline, got {', '.join(unnamed)} in only one of {first[0]} "
-            f"and {other[0]}; give every site the same pipeline={{...}} and collect again."
-        )
+    sites: dict[str, CollectedStatistic] = {}
+    for path in paths:
+        site = load_statistic(path, largest)
+        if str(path) in sites:
+            raise ValueError(
+                f"paths must be of different images, got {len(site.images)} that are in {path} twice; name it once."
+            )
+        sites[str(path)] = site
+    return merge_sites(sites, smallest, "paths")
 
 
 def _check_counts(collected: CollectedStatistic) -> None:
@@ -204,27 +231,6 @@ def _check_counts(collected: CollectedStatistic) -> None:
             f"statistic must count each image once, got {most} images of a class and {len(collected.images)} tokens of "
             "images; fill it by CollectedStatistic.update, each image once"
         )
-
-
-def _check_enough(collected: CollectedStatistic, smallest: int, remedy: str) -> None:
-    few = [n for n in collected.statistic.n if 0 < n < smallest]
-    if few and isinstance(collected.statistic, BinnedStatistic):
-        raise ValueError(
-            f"statistic must hold at least {smallest} images of each class that it has any of, got {few[0]}; {remedy}."
-        )
-
-
-def _check_disjoint(paths: Sequence[str | os.PathLike[str]], sites: Sequence[CollectedStatistic]) -> None:
-    """Refuse images that are in two files: they would count twice, and the difference of the files would be theirs."""
-    seen: dict[str, object] = {}
-    for path, site in zip(paths, sites, strict=True):
-        twice = [token for token in site.images if token in seen]
-        if twice:
-            raise ValueError(
-                f"paths must be of different images, got {len(twice)} that are in {seen[twice[0]]} and in {path}; "
-                "collect each image once."
-            )
-        seen |= dict.fromkeys(site.images, path)
 
 
 def _flat(state: Mapping[str, Any], prefix: str = "") -> dict[str, NDArray[Any]]:

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Arrays of an ``.npz`` file that somebody else made: its directory and headers are believed in nothing.
+"""Arrays of an ``.npz`` file or message that somebody else made: its directory and headers are believed in nothing.
 
 Sizes are looked at before anything is unpacked, so that a small file cannot fill the memory, and objects are never
 unpickled.
@@ -10,12 +10,13 @@ Tested by tests/calibration/statistics/test_hostile_file.py.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import stat
 import struct
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +24,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LARGEST", "array_shapes", "read_arrays"]
+__all__ = ["LARGEST", "array_shapes", "arrays_of", "read_arrays", "write_arrays"]
 
 LARGEST = 2**29
 """Bytes that a file of arrays may unpack to, unless more is asked for: 134 million scores."""
@@ -72,10 +73,22 @@ def _opened(path: Path, largest: int) -> Iterator[zipfile.ZipFile]:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is no regular file")
-        _check_end(file, status.st_size)
-        with zipfile.ZipFile(file) as content:
-            _check_entries(content.infolist(), largest)
+        with _checked(file, status.st_size, largest) as content:
             yield content
+
+
+@contextmanager
+def _checked(file: IO[bytes], size: int, largest: int) -> Iterator[zipfile.ZipFile]:
+    _check_end(file, size)
+    with zipfile.ZipFile(file) as content:
+        _check_entries(content.infolist(), largest)
+        yield content
+
+
+def arrays_of(content: bytes, largest: int = LARGEST) -> dict[str, NDArray[Any]]:
+    """:func:`read_arrays` for the bytes of such a file."""
+    with _checked(io.BytesIO(content), len(content), largest) as opened:
+        return {name: _read(opened, entry) for name, entry in _entries(opened).items()}
 
 
 def _entries(content: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -140,3 +153,12 @@ def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype
         return np.lib.format.read_array_header_1_0(file)
     except Exception as error:  # a text of Python, about which its parser raises a dozen kinds
         raise ValueError(f"{name!r} must have a header as NumPy writes it, got another ({error})") from None
+
+
+def write_arrays(file: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as ``numpy.savez_compressed`` does, but without the time: equal arrays are equal bytes."""
+    with zipfile.ZipFile(file, "w") as content:
+        for name, array in arrays.items():
+            data = io.BytesIO()
+            np.lib.format.write_array(data, array, version=(1, 0), allow_pickle=False)
+            content.writestr(zipfile.ZipInfo(f"{name}.npy"), data.getbuffer(), zipfile.ZIP_DEFLATED)

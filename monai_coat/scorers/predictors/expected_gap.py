@@ -127,7 +127,8 @@ class ExpectedGapPredictor(nn.Module):
         Raises:
             ValueError: as :meth:`fit`; or if there is no batch.
         """
-        pairs = [(self.summaries(plain(p).float()), self.observe(plain(p), plain(y), alpha)) for p, y in batches]
+        with torch.no_grad():  # of the network as well, where batches are made of it while they are taken
+            pairs = [(self.summaries(plain(p).float()), self.observe(plain(p), plain(y), alpha)) for p, y in batches]
         if not pairs:
             raise ValueError("batches must hold at least one batch of maps, got none.")
         summaries, observed = (torch.cat(parts) for parts in zip(*pairs, strict=True))
@@ -180,6 +181,7 @@ def _member(inputs: int, width: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*hidden, nn.Linear(width, outputs))
 
 
+@torch.enable_grad()
 def _fit_member(member: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator) -> None:
     """Least squares, absent classes left out; begins at the mean curve."""
     known = ~torch.isnan(targets)

@@ -29,8 +29,11 @@ from monai_coat.calibration import (
     calibrate,
     load_calibration,
     load_statistic,
+    merge_sites,
     merge_statistics,
+    pack_statistic,
     save_statistic,
+    unpack_statistic,
 )
 from monai_coat.calibration.statistics import STATISTICS
 
@@ -313,8 +316,29 @@ def test_damaged_and_foreign_files_are_named(files, tmp_path):
 def test_a_failed_write_leaves_the_old_file(files, monkeypatch):
     path = files()[0]
     before = path.read_bytes()
-    monkeypatch.setattr("monai_coat.calibration.statistics.file.np.savez_compressed", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("monai_coat.calibration.statistics.npz.np.lib.format.write_array", lambda *a, **k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         save_statistic(site(9), path)
     assert path.read_bytes() == before
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["east.npz", "north.npz", "south.npz"]
+
+
+def test_a_message_is_the_file(tmp_path):
+    for kind in KINDS:
+        save_statistic(site(0, kind), tmp_path / "north.npz")
+        message = pack_statistic(site(0, kind))
+        assert message == (tmp_path / "north.npz").read_bytes()
+        assert unpack_statistic(message, "north").images == load_statistic(tmp_path / "north.npz").images
+    with pytest.raises(ValueError, match="at least 20 images of each class that it has any of, got 14"):
+        pack_statistic(site(0), smallest=20)
+    with pytest.raises(ValueError, match=r"content must be a statistic of version 2, got north \(.* at most 100 bytes"):
+        unpack_statistic(pack_statistic(site(0)), "north", largest=100)
+    with pytest.raises(TypeError, match="must be the bytes of a statistic, got str from north"):
+        unpack_statistic("text", "north")
+
+
+def test_merging_leaves_the_sites_as_they_are():
+    sites = {str(seed): site(seed) for seed in range(3)}
+    merged = merge_sites(sites)
+    assert merged.statistic.n == (42, 45)
+    assert [one.statistic.n for one in sites.values()] == [(14, 15)] * 3

@@ -105,6 +105,19 @@ def test_batches_are_fitted_as_one(fitted, blobs):
         again.fit_batches([], alpha=0.2)
 
 
+def test_it_is_fitted_alike_with_and_without_gradients(fitted, blobs):
+    _, probs, labels = blobs
+    scale = torch.ones((), requires_grad=True)
+    with_graph = ExpectedGapPredictor(members=3, width=16).fit(probs * scale, labels, alpha=0.2)
+    with torch.no_grad():
+        without = ExpectedGapPredictor(members=3, width=16).fit(probs, labels, alpha=0.2)
+    for again in (with_graph, without):
+        assert all(
+            torch.equal(a, b) for a, b in zip(again.state_dict().values(), fitted.state_dict().values(), strict=True)
+        )
+    assert scale.grad is None
+
+
 def test_bad_arguments_are_named(blobs):
     with pytest.raises(ValueError, match="members must be at least 2, got 1"):
         ExpectedGapPredictor(members=1)

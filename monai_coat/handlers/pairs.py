@@ -13,18 +13,21 @@ from torch import Tensor
 
 from monai_coat.calibration import ScoreForms, gather_objects
 
-__all__: list[str] = []
+__all__ = ["ENGINE_CUTS", "batches", "check_forms"]
+
+ENGINE_CUTS = (
+    "an engine's postprocessing has cut them (AsDiscrete), so take them before: handler.attach(engine, "
+    "event=monai.engines.IterationEvents.FORWARD_COMPLETED), with the activation in output_transform"
+)
+"""What a user of MONAI's engines does about masks in place of scores."""
 
 
-def check_forms(forms: ScoreForms) -> ScoreForms:
+def check_forms(forms: ScoreForms, remedy: str = ENGINE_CUTS) -> ScoreForms:
     """Refuse masks in place of scores, as all workers have seen them; returns what they have seen together."""
     together = ScoreForms()
     for of_worker in gather_objects(forms):
         together.merge(of_worker)
-    together.check(
-        "an engine's postprocessing has cut them (AsDiscrete), so take them before: handler.attach(engine, "
-        "event=monai.engines.IterationEvents.FORWARD_COMPLETED), with the activation in output_transform"
-    )
+    together.check(remedy)
     return together
 
 
