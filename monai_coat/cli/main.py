@@ -12,7 +12,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from monai_coat.cli import calibrate, compare, export, label_app, merge
+from monai_coat.cli import calibrate, compare, export, label_app, merge, overlay
 
 __all__ = ["main"]
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m monai_coat", description="Commands beside python -m monai.bundle.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command in (export, compare, calibrate, merge, label_app):
+    for command in (export, overlay, compare, calibrate, merge, label_app):
         command.add_to(commands)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

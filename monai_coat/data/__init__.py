@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from monai_coat.data.datasets import data_directory, folder_datalist, load_datalist
 from monai_coat.data.groups import split_by_group
+from monai_coat.data.held_out import held_out_parts
 from monai_coat.data.images import read_image
 from monai_coat.data.maps import calibrate_saved_maps, map_datalist, read_map
 from monai_coat.data.mask_writer import MaskWriter
@@ -37,6 +38,7 @@ __all__ = [
     "folder_datalist",
     "group_duplicates",
     "hash_with_files",
+    "held_out_parts",
     "load_datalist",
     "map_datalist",
     "open_partition",
