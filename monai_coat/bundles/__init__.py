@@ -8,7 +8,7 @@ from monai_coat.bundles.config_file import config_text, write_config
 from monai_coat.bundles.export import add_models, export_bundle, write_configs
 from monai_coat.bundles.foreign import BundleIds, Given, OverlayOptions, Overlays, write_overlays
 from monai_coat.bundles.label_app import write_label_app
-from monai_coat.bundles.paths import as_path
+from monai_coat.bundles.paths import as_path, common_folder
 from monai_coat.bundles.steps import STEPS, config_of_step, read_metadata, step_configs
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Overlays",
     "add_models",
     "as_path",
+    "common_folder",
     "config_of_step",
     "config_text",
     "export_bundle",

@@ -256,7 +256,14 @@ def _written(plan: Plan) -> list[Any]:
     """The writer of sets: one file, with a channel per class; of flat images one file per class."""
     flat, several = plan.facts.spatial_dims == 2, len(plan.facts.classes) > 1
     folder = "@output_dir" if "output_dir" in plan.source.inference else "@coat_results_dir"
-    common = {"output_dir": folder, "resample": False, "separate_folder": False, "print_log": False}
+    root = f"$monai_coat.bundles.common_folder({plan.at('dataset')}::data)"
+    common = {
+        "output_dir": folder,
+        "data_root_dir": root,
+        "resample": False,
+        "separate_folder": False,
+        "print_log": False,
+    }
     writer = {"output_ext": ".png", "scale": 255} if flat else {"output_ext": ".nii.gz", "output_dtype": "uint8"}
     if not flat:
         writer["writer"] = "$monai_coat.data.MaskWriter"

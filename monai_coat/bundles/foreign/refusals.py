@@ -17,15 +17,23 @@ __all__ = ["check_one_image_in", "crops"]
 PROMPTS = re.compile(r"prompt|click|guidance|vista3d|(^|[._])sam(2|ed)?($|[._(])", re.IGNORECASE)
 HOOKS = ("prepare_batch", "iteration_update", "hyper_kwargs")
 CROPS = re.compile(r"Crop")
+NO_MAPS = ("classes", "classification", "points", "dict")
 
 
 def check_one_image_in(source: Source) -> None:
     """Refuse a bundle that is not an image in, a map out.
 
     Raises:
-        ValueError: naming what hands the network more than an image: prompts, an evaluator or inferer of the bundle's
-            own, or more than one image to a sample.
+        ValueError: naming what hands the network more than an image: prompts, or an evaluator or inferer of its
+            bundle; or if the metadata say that it gives no map.
     """
+    outputs = source.metadata.get("network_data_format", {}).get("outputs", {})
+    for name, described in outputs.items():
+        if described.get("format") in NO_MAPS:
+            raise ValueError(
+                f"network must give a map with a class per voxel, got {described['format']} as {name} in the metadata; "
+                "take a bundle that segments."
+            )
     evaluator, inferer = source.required("evaluator"), source.required("inferer")
     network, own = source.required("network_def"), "a promise is made about a map that follows from the image alone"
     places = {source.ids.network_def: network, source.ids.inferer: inferer, source.ids.evaluator: evaluator}

@@ -175,10 +175,9 @@ class Source:
             return [entry for index in range(len(value)) for entry in self.transforms(f"{id_}::{index}")]
         if isinstance(value, str) and (SUM.fullmatch(value) or UNPACKED.fullmatch(value)):
             return [entry for name in re.findall(REFERENCE, value) for entry in self.transforms(self.referred(name))]
-        raise ValueError(
-            f"{id_} must be a list of transforms, or a sum of such lists, got {value!r}; write it as one, or give the "
-            "id of one."
-        )
+        options = [self.ids.option(name) for name, own in vars(self.ids).items() if id_ == own]
+        remedy = f"give the id of one with {options[0]}" if options else "write it as one"
+        raise ValueError(f"{id_} must be a list of transforms, or a sum of such lists, got {value!r}; {remedy}.")
 
     def components(self, name: str) -> Iterator[Entry]:
         """All components of a class in the config for inference."""

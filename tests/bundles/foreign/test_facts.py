@@ -88,6 +88,8 @@ REFUSED = [
     ("inference", "postprocessing#transforms", "$make()", "must be a list of transforms, or a sum of such lists"),
     ("inference", "network_def#out_channels", 3, "got 3 in network_def, 2 in metadata; give --out-channels"),
     ("inference", "network_def", None, ""),
+    ("train", "validate#preprocessing", None, "got None; give the id of one with --label-preprocessing"),
+    ("metadata", "network_data_format#outputs#pred#format", "classes", "got classes as pred in the metadata"),
     ("inference", "inferer", None, "say what it is called there with --inferer"),
     ("inference", "dataset", None, "say what it is called there with --dataset"),
     ("inference", "evaluator#_target_", "scripts.evaluator.Own", "say where with --evaluator"),

@@ -115,12 +115,12 @@ def test_the_bundle_s_own_metrics_are_of_the_prediction_sets(calibrated):
 def test_sets_are_written_on_the_grid_of_their_image(calibrated):
     folder, classes = calibrated.folder / "eval", CLASSES[calibrated.name]
     if calibrated.name == "endoscopic":
-        source = pixels(next((calibrated.data / "test").glob("*/frame_000.jpg")))
-        found = pixels(folder / "frame_000_crc.png")
+        source = pixels(next((calibrated.data / "test").glob("video_9/frame_000.jpg")))
+        found = pixels(folder / "video_9" / "frame_000_crc.png")
         assert found.shape == source.shape[:2]
         assert set(np.unique(found)) == {0, 255}
         return
-    sets = sorted(folder.glob("*_crc.nii.gz"))
+    sets = sorted(folder.rglob("*_crc.nii.gz"))
     assert len(sets) == 2
     written = nibabel.load(sets[0])
     assert written.shape == (SIZE if classes == 1 else (*SIZE, classes))
@@ -133,13 +133,13 @@ def test_sets_cover_the_object_that_is_there(calibrated):
     """Against the label's file itself, read by another library: nothing was turned or shifted on the way."""
     folder = calibrated.folder / "eval"
     if calibrated.name == "endoscopic":
-        mask = pixels(next((calibrated.data / "test").glob("*/frame_000_seg.jpg"))) > 127
-        found = pixels(folder / "frame_000_crc.png") > 0
+        mask = pixels(next((calibrated.data / "test").glob("video_9/frame_000_seg.jpg"))) > 127
+        found = pixels(folder / "video_9" / "frame_000_crc.png") > 0
     else:
         case = "case_016_seg" if calibrated.name == "brats" else "case_000"
         label = next(path for path in calibrated.data.rglob(f"{case}.nii.gz") if "images" not in str(path))
         mask = np.asarray(nibabel.load(label).dataobj) > 0
-        found = np.asarray(nibabel.load(min(folder.glob("*_crc.nii.gz"))).dataobj) > 0
+        found = np.asarray(nibabel.load(min(folder.rglob("*_crc.nii.gz"))).dataobj) > 0
         if found.ndim == 4:  # whatever is an object
             found = found[..., PRESENT[calibrated.name]].any(-1)
     assert 2 * (mask & found).sum() / (mask.sum() + found.sum()) > 0.6
@@ -212,6 +212,20 @@ def test_another_preprocessing_or_window_is_refused_by_name(zoo_bundle, tmp_path
     ):
         with refused(name):
             bundle.run("inference", **change)
+
+
+def test_a_checkpoint_that_a_handler_loads_is_loaded(zoo_bundle, tmp_path):
+    """At the start of a run, which is after a calibration is attached: it is loaded before, then, and once."""
+    bundle = zoo_bundle("spleen").copied(tmp_path)
+    path = tmp_path / "configs" / "inference.json"
+    content = json.loads(path.read_text())
+    content["handlers"].insert(0, content.pop("checkpointloader"))
+    del content["initialize"][1]
+    path.write_text(json.dumps(content))
+    bundle.overlay()
+    bundle.run("calibrate")
+    bundle.run("inference")
+    assert len(list((tmp_path / "eval").glob("*_crc.nii.gz"))) == 2
 
 
 def test_images_that_were_trained_on_are_refused(zoo_bundle, tmp_path):

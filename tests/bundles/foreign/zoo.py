@@ -361,7 +361,7 @@ def write_brats(folder: Path, number: int, rng: np.random.Generator) -> None:
 
 
 def endoscopic() -> Zoo:
-    """Flat images and JPEG masks in folders of their own, no activation in postprocessing, SimpleInferer."""
+    """Flat images and JPEG masks in folders of videos, no activation in postprocessing, SimpleInferer."""
     find = "$list(sorted(glob.glob(os.path.join(@dataset_dir,'{}', '*', '*[!seg].jpg'))))"
     mask = "$[x.replace('.jpg', '_seg.jpg') for x in @{}]"
     to_size = lambda keys: item("Resized", keys=keys, spatial_size=[48, 32], mode=["bilinear", "nearest"][: len(keys)])  # noqa: E731
@@ -431,10 +431,11 @@ def write_frame(folder: Path, number: int, rng: np.random.Generator) -> None:
     inside = blob(rng, size, rng.uniform(9, 15)) < 1
     image = rng.normal(90, rng.uniform(15, 30), (*size, 3)) + inside[..., None] * rng.uniform(40, 80, 3)
     place = folder / ("train" if number < TRAINED else "val") / f"video_{number % 4}"
-    for kind in (place, folder / "test" / "video_9") if number < 2 else (place,):
-        kind.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(kind / f"frame_{number:03}.jpg", quality=90)
-        Image.fromarray((255 * inside).astype(np.uint8)).save(kind / f"frame_{number:03}_seg.jpg", quality=90)
+    names = [(place, number), *([(folder / "test" / f"video_{9 - number}", 0)] if number < 2 else [])]
+    for video, frame in names:
+        video.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(video / f"frame_{frame:03}.jpg", quality=90)
+        Image.fromarray((255 * inside).astype(np.uint8)).save(video / f"frame_{frame:03}_seg.jpg", quality=90)
 
 
 def whole_body() -> Zoo:
