@@ -29,7 +29,7 @@ settings.load_profile("no deadline")
 
 # Fixtures that train a whole bundle: with several workers, tests that share one go to the same of them.
 SHARED_RUNS = {"data_run": "images", "calibrated_run": "images", "volume_run": "volumes"}
-SHARED_RUNS |= {"touching_run": "classes", "nested_run": "classes"}
+SHARED_RUNS |= {"touching_run": "classes", "nested_run": "classes", "zoo_bundle": "zoo"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

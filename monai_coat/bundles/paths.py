@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from monai.utils import optional_import
 
-__all__ = ["as_path"]
+__all__ = ["as_path", "common_folder"]
 
 read_value, has_fire = optional_import("fire.parser", name="DefaultParseValue")
 
@@ -45,6 +46,26 @@ def as_path(setting: Any, *names: str) -> str:
     if "::" in path and not os.path.exists(path):
         path = path.replace("::", "#")
     return os.path.join(path, *names)
+
+
+def common_folder(samples: Iterable[Mapping[str, Any]]) -> str:
+    """The folder that all images of a data list are in, so that what is written for them keeps the folders below it.
+
+    Two images of one name in different folders, such as frames of two videos, would overwrite each other otherwise.
+
+    Args:
+        samples: dictionaries with the path ``image``, or several paths, of which the first counts.
+
+    Returns:
+        An absolute path; empty without samples.
+
+    Example:
+        >>> common_folder([{"image": "/set/a/1.png"}, {"image": ["/set/b/1.png", "/set/c/1.png"]}])
+        '/set'
+    """
+    images = (sample["image"] for sample in samples)
+    paths = [os.path.abspath(image[0] if isinstance(image, list | tuple) else image) for image in images]
+    return os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
 
 
 def _typed(setting: Any) -> str | None:

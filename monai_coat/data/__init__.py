@@ -9,6 +9,7 @@ from monai_coat.data.class_labels import ClassLabels
 from monai_coat.data.datasets import data_directory, folder_datalist, load_datalist
 from monai_coat.data.grids import to_grid
 from monai_coat.data.groups import split_by_group
+from monai_coat.data.held_out import held_out_parts
 from monai_coat.data.images import read_image
 from monai_coat.data.map_format import MapFormat, MapOptions
 from monai_coat.data.map_listing import map_datalist
@@ -48,6 +49,7 @@ __all__ = [
     "group_duplicates",
     "hash_of_transforms",
     "hash_with_files",
+    "held_out_parts",
     "load_datalist",
     "map_datalist",
     "open_partition",

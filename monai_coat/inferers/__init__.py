@@ -5,6 +5,6 @@
 from __future__ import annotations
 
 from monai_coat.inferers.adaptive import AdaptiveInferer
-from monai_coat.inferers.loading import load_calibrated
+from monai_coat.inferers.loading import attach_calibration, load_calibrated
 
-__all__ = ["AdaptiveInferer", "load_calibrated"]
+__all__ = ["AdaptiveInferer", "attach_calibration", "load_calibrated"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from monai_coat.calibration import check_calibration_fits, identity_of, load_calibration, risk_named
 from monai_coat.networks import AdaptiveSegmenter, load_weights
 
-__all__ = ["load_calibrated"]
+__all__ = ["attach_calibration", "load_calibrated"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,27 +51,61 @@ def load_calibrated(
         _load(network, folder / f"model_{method}.pt")
     # Identities are compared after all are loaded: a shared segmenter is the one of the file that came last.
     for method, network in networks.items():
-        path = folder / f"calibration_{method}.json"
-        result = load_calibration(path)
-        if not risk_named(result.controls).rises:
-            raise ValueError(
-                f"{path.name} must be of what is missed, got one of {result.controls!r}; calibrate the prediction set, "
-                "and keep false positives in a file of their own."
-            )
-        unnamed = sorted({*result.identity.pipeline} - {*(pipeline or {})})
-        if unnamed:
-            given = ", ".join(pipeline or {}) or "none"
-            raise ValueError(
-                f"pipeline must name {', '.join(unnamed)}, as {path.name} does, got {given}; give the objects that are "
-                "in use, so that they can be compared."
-            )
-        check_calibration_fits(
-            result, alpha=alpha, classes=network.num_classes, identity=identity_of(network, pipeline)
-        )
-        network.set_calibration(result.cutoff, result.alpha, result.n)
-        if not all(result.promised):
-            logger.warning("%s: %s", path.name, result.guarantee)
+        attach_calibration(network, folder / f"calibration_{method}.json", alpha, pipeline)
     return dict(networks)
+
+
+def attach_calibration(
+    network: AdaptiveSegmenter,
+    path: str | os.PathLike[str],
+    alpha: float,
+    pipeline: Mapping[str, object] | None = None,
+) -> AdaptiveSegmenter:
+    """Give a network, whose weights are loaded, the calibration of a file that was made with it.
+
+    Args:
+        network: the network.
+        path: the calibration.
+        alpha: level that it must be for.
+        pipeline: what stands around the network, see :func:`load_calibrated`.
+
+    Returns:
+        The network, calibrated.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the calibration is for another level, or of another network, setting or pipeline, by name of what
+            differs; or if it is of false positives.
+
+    Example:
+        >>> import torch
+        >>> from dataclasses import replace
+        >>> from monai_coat.calibration import calibrate_maps, save_calibration
+        >>> network, path = AdaptiveSegmenter(torch.nn.Conv2d(3, 1, 1)).eval(), getfixture("tmp_path") / "c.json"
+        >>> maps = [torch.rand(1, 8, 8) for _ in range(9)]
+        >>> result = calibrate_maps(maps, [each > 0.5 for each in maps], alpha=0.1)
+        >>> save_calibration(replace(result, identity=identity_of(network)), path)
+        >>> bool(attach_calibration(network, path, alpha=0.1).calibrated)
+        True
+    """
+    result, name = load_calibration(path), Path(path).name
+    if not risk_named(result.controls).rises:
+        raise ValueError(
+            f"{name} must be of what is missed, got one of {result.controls!r}; calibrate the prediction set, and keep "
+            "false positives in a file of their own."
+        )
+    unnamed = sorted({*result.identity.pipeline} - {*(pipeline or {})})
+    if unnamed:
+        given = ", ".join(pipeline or {}) or "none"
+        raise ValueError(
+            f"pipeline must name {', '.join(unnamed)}, as {name} does, got {given}; give the objects that are in use, "
+            "so that they can be compared."
+        )
+    check_calibration_fits(result, alpha=alpha, classes=network.num_classes, identity=identity_of(network, pipeline))
+    network.set_calibration(result.cutoff, result.alpha, result.n)
+    if not all(result.promised):
+        logger.warning("%s: %s", name, result.guarantee)
+    return network
 
 
 def _load(network: AdaptiveSegmenter, path: Path) -> None:

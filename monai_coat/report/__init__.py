@@ -7,6 +7,7 @@ from __future__ import annotations
 from monai_coat.report.certain import CertainSummary, load_certain, summarize_certain
 from monai_coat.report.compare import compare, write_comparison
 from monai_coat.report.compare_classes import compare_classes, orthogonal_panels
+from monai_coat.report.evaluate_classes import evaluate_classes
 from monai_coat.report.page import draw_page
 from monai_coat.report.panels import Panel, choose_panels
 from monai_coat.report.records import ImageRecord, load_records, predict_all_records, save_records
@@ -22,6 +23,7 @@ __all__ = [
     "compare_classes",
     "comparison_table",
     "draw_page",
+    "evaluate_classes",
     "load_certain",
     "load_records",
     "orthogonal_panels",

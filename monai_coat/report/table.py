@@ -18,7 +18,7 @@ from monai_coat.files.atomic import replacing
 from monai_coat.functional import measures_of_test_set, target_coverage
 from monai_coat.report.records import ImageRecord, check_same_images, predict_all_records, with_foreground
 
-__all__ = ["MethodSummary", "comparison_table", "save_table", "summarize", "to_csv", "to_markdown"]
+__all__ = ["MethodSummary", "class_table", "comparison_table", "save_table", "summarize", "to_csv", "to_markdown"]
 
 TRIVIAL = "predict-all"
 TITLES = {
@@ -163,8 +163,22 @@ def to_markdown(rows: Sequence[MethodSummary], alpha: float, statement: str = ""
     n, n_empty = counts[0]
     left_out = f"; {_images(n_empty)} without, left out of everything but the false alarm" if n_empty else ""
     caption = CAPTION.format(alpha=float(alpha), target=target, n=_images(n), left_out=left_out)
-    header = ["Method", *(title.format(target=target) for title in TITLES.values())]
-    lines = [header, ["---", *["---:"] * len(TITLES)], *map(_cells, rows)]
+    return laid_out(caption, {"Method": ""}, rows, target, statement)
+
+
+def class_table(rows: Sequence[MethodSummary], alpha: float, statement: str = "") -> str:
+    """:func:`to_markdown` for rows that are classes in place of methods; each has a number of images of its own."""
+    target = f"{target_coverage(alpha):g}"
+    caption = CAPTION.format(alpha=float(alpha), target=target, n="rows are of the images", left_out=" of their class")
+    return laid_out(caption, {"Class": "", "Images": "n"}, rows, target, statement)
+
+
+def laid_out(caption: str, first: Mapping[str, str], rows: Sequence[MethodSummary], target: str, statement: str) -> str:
+    """Caption, table and statement; ``first`` are the first columns, and which attribute those after the name show."""
+    header = [*first, *(title.format(target=target) for title in TITLES.values())]
+    shown = [attribute for attribute in first.values() if attribute]
+    cells = [[name, *(str(getattr(row, a)) for a in shown), *rest] for row in rows for name, *rest in [_cells(row)]]
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *cells]
     below = ["", statement] if statement else []
     return "\n".join([caption, "", *("| " + " | ".join(line) + " |" for line in lines), *below]) + "\n"
 

@@ -9,6 +9,7 @@ from monai_coat.scorers.boundary_distance import BoundaryDistanceScorer
 from monai_coat.scorers.distance_map import distance_map, margin_of
 from monai_coat.scorers.expected_coverage import ExpectedCoverageScorer
 from monai_coat.scorers.fitting.aa_crc import exact_thresholds, fit_linear_thresholds, linear_threshold_risk
+from monai_coat.scorers.fitting.sketch_descent import fit_margins
 from monai_coat.scorers.isotonic import IsotonicCalibration
 from monai_coat.scorers.margin import MarginScorer, ScoreSpace
 from monai_coat.scorers.methods import METHODS, FittedMethod, MethodRow, method_of
@@ -50,6 +51,7 @@ __all__ = [
     "distance_map",
     "exact_thresholds",
     "fit_linear_thresholds",
+    "fit_margins",
     "linear_threshold_risk",
     "margin_of",
     "method_of",

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from monai.data import MetaTensor
-from monai.transforms import Invertd, Transform
+from monai.transforms import Compose, Invertd, InvertibleTransform, Transform
 from monai.transforms.inverse import TraceableTransform
 from monai.utils import TraceKeys
 
@@ -36,7 +36,10 @@ class RestoreGridd(Invertd):
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Bring ``keys`` back."""
+        """Bring ``keys`` back; where no step of ``transform`` moves anything, they are where they were."""
+        steps = (step for step, _ in _steps(self.transform) if not isinstance(step, Compose))
+        if not any(isinstance(step, InvertibleTransform) for step in steps):
+            return dict(data)
         known = {key: self._known_here(data[key]) for key in set(self.orig_keys) if key in data}
         restored = super().__call__({**data, **known})
         return {**restored, **{key: data[key] for key in known if key not in self.keys}}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_coat.bundles import as_path
+from monai_coat.bundles import as_path, common_folder
 
 NAMES = ["2024", "007", "im#1", "7#b", "a b", "case#", "deep/in#2", "./x#y", "ü#1", "(a)", "[1]", "{b}", "c,d", "1e3"]
 
@@ -68,3 +68,10 @@ def test_monai_s_command_line_reads_what_was_typed(tmp_path):
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "run.json", *typed]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
     assert str(NAMES) in done.stdout, done.stdout[-500:] + done.stderr[-1500:]
+
+
+def test_a_folder_of_images_is_the_deepest_that_holds_them_all(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert common_folder([{"image": "a/1.png"}, {"image": str(tmp_path / "a" / "2.png")}]) == str(tmp_path / "a")
+    assert common_folder([{"image": "a/1.png"}, {"image": ["b/1.png", "c/1.png"]}]) == str(tmp_path)
+    assert common_folder([]) == ""

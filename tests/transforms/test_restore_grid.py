@@ -75,3 +75,10 @@ def test_the_image_stays_as_it_was():
     after = restored(RestoreGridd, steps, prepared)
     assert after["image"] is prepared["image"]
     assert after["image"].applied_operations[0]["id"] == number
+
+
+def test_steps_that_move_nothing_leave_everything_where_it_was():
+    """Without MONAI's warning that there is nothing to invert."""
+    steps = Compose([ScaleIntensityd("image")])
+    prepared = steps({"image": volume()})
+    assert torch.equal(restored(RestoreGridd, steps, prepared)["pred"].as_tensor(), prepared["image"].as_tensor())
