@@ -29,6 +29,8 @@ ALONE |= {"calibration": {"torch", "numpy", "monai_coat.functional", "monai_coat
 # The lowest layer that may import a package.
 PACKAGES = {"torch": 0, "numpy": 0, "monai": 1, "sklearn": 1, "nibabel": 3, "PIL": 3, "ignite": 5, "matplotlib": 6}
 PACKAGES |= {
+    "pydicom": 3,
+    "highdicom": 3,
     "fire": 7,
     "scipy": 7,
     "monailabel": 9,

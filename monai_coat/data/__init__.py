@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 from monai_coat.data.datasets import data_directory, folder_datalist, load_datalist
+from monai_coat.data.dicom_seg import Segment, write_dicom_seg
+from monai_coat.data.dicom_series import DicomSeries
 from monai_coat.data.groups import split_by_group
 from monai_coat.data.images import read_image
 from monai_coat.data.maps import calibrate_saved_maps, map_datalist, read_map
-from monai_coat.data.mask_writer import MaskWriter
+from monai_coat.data.mask_writer import MaskWriter, name_of_output
 from monai_coat.data.masks import read_label_map, read_mask, read_masks
 from monai_coat.data.near_duplicates.appearance import perceptual_hash
 from monai_coat.data.near_duplicates.duplicates import drop_duplicates, group_duplicates
@@ -24,10 +26,12 @@ from monai_coat.data.volumes import to_grid
 
 __all__ = [
     "LAYOUTS",
+    "DicomSeries",
     "Layout",
     "MaskWriter",
     "Partition",
     "PartitionBy",
+    "Segment",
     "calibrate_saved_maps",
     "check_readable",
     "data_directory",
@@ -39,6 +43,7 @@ __all__ = [
     "hash_with_files",
     "load_datalist",
     "map_datalist",
+    "name_of_output",
     "open_partition",
     "partition",
     "perceptual_hash",
@@ -52,5 +57,6 @@ __all__ = [
     "synthetic_images",
     "synthetic_maps",
     "to_grid",
+    "write_dicom_seg",
     "write_synthetic_dataset",
 ]

@@ -5,15 +5,14 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 from typing import Any
 
 import numpy as np
 from monai.data import MetaTensor, PILReader
-from monai.transforms import LoadImage
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
+from monai_coat.data.volumes import host_loader
 from monai_coat.files.names import kind_of, suffix_of
 
 pil_image, _ = optional_import("PIL.Image")
@@ -90,13 +89,8 @@ def flat_tensor(image: Any, path: str | os.PathLike[str]) -> MetaTensor:
         image: the image.
         path: the file that it came from, for the metadata.
     """
-    values: MetaTensor = _loader()(path, reader=_Opened(image))
+    values: MetaTensor = host_loader()(path, reader=_Opened(image))
     return values
-
-
-@cache
-def _loader() -> Any:
-    return LoadImage(image_only=True, ensure_channel_first=True)
 
 
 class _Opened(PILReader):

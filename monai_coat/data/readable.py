@@ -7,11 +7,13 @@ Tested by tests/data/test_datasets.py.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from monai_coat.data.dicom_series import DicomSeries
 from monai_coat.data.flat_files import size_of_flat
-from monai_coat.data.volumes import check_same_grid, volume_grid
+from monai_coat.data.volumes import Grid, check_same_grid, volume_grid
 from monai_coat.files.names import is_volume
 
 __all__ = ["check_readable"]
@@ -35,23 +37,27 @@ def check_readable(samples: Iterable[Mapping[str, Any]], keys: Sequence[str] = (
     """
     for sample in samples:
         files = {key: str(sample[key]) for key in keys if key in sample}
-        sizes = {key: _size(path, key) for key, path in files.items()}
+        places = {key: _place(path, key) for key, path in files.items()}
         for key, path in list(files.items())[1:]:
             first = next(iter(files))
-            if is_volume(path) and is_volume(files[first]):
-                check_same_grid(path, files[first])
-            elif sizes[key] != sizes[first]:
+            (grid, size), (first_grid, first_size) = places[key], places[first]
+            if grid and first_grid:
+                check_same_grid(grid, first_grid, (path, files[first]))
+            elif size != first_size:
                 raise ValueError(
-                    f"{key} and {first} must have the same size, got {sizes[key]} of {path} and {sizes[first]} of "
+                    f"{key} and {first} must have the same size, got {size} of {path} and {first_size} of "
                     f"{files[first]}; replace the wrong one or leave the sample out."
                 )
 
 
-def _size(path: str, key: str) -> tuple[int, ...]:
-    """Width and height, or the first three axes of a volume."""
+def _place(path: str, key: str) -> tuple[Grid | None, tuple[int, ...]]:
+    """The grid of a volume and its first three axes; of a flat image, width and height alone."""
     try:
-        return volume_grid(path)[1] if is_volume(path) else size_of_flat(path)
-    except ValueError as error:
+        if not (is_volume(path) or os.path.isdir(path)):
+            return None, size_of_flat(path)
+        grid = volume_grid(path) if is_volume(path) else DicomSeries.of(path).grid
+        return grid, grid[1]
+    except (FileNotFoundError, ValueError) as error:
         raise ValueError(
             f"{key} must be a readable image, got {path} ({error}); replace the file or leave the sample out."
         ) from None

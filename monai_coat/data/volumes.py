@@ -8,6 +8,7 @@ import gzip
 import math
 import os
 import warnings
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +24,18 @@ from torch import Tensor
 
 from monai_coat.files.names import kind_of
 
-__all__ = ["FORM", "check_finite_values", "check_same_grid", "read_volume", "to_grid", "volume_grid"]
+__all__ = [
+    "FORM",
+    "MOST_VOXELS",
+    "TOLERANCE",
+    "Grid",
+    "check_finite_values",
+    "check_same_grid",
+    "host_loader",
+    "read_volume",
+    "to_grid",
+    "volume_grid",
+]
 
 MOST_VOXELS = 2**29
 """Voxels of a volume: in double precision they take 4 GiB."""
@@ -64,12 +76,20 @@ def read_volume(path: Path_, dtype: type = np.float32) -> MetaTensor:
     try:
         with np.errstate(over="ignore"):  # what becomes infinite is refused by those who read numbers
             # A reader that is given to a call is the only one that MONAI tries.
-            values = LoadImage(image_only=True, dtype=dtype, ensure_channel_first=True)(path, reader=NibabelReader())
+            values = host_loader(dtype)(path, reader=NibabelReader())
     except Exception as error:  # nibabel raises a dozen kinds about damaged files
         raise _unreadable(path, error) from None
     volume = cast(MetaTensor, values)
     volume.meta.update(form)
     return volume
+
+
+@cache
+def host_loader(dtype: type = np.float32) -> LoadImage:
+    """MONAI's loader, which makes all of its readers and warns, where pydicom is installed, of one that needs a GPU."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return LoadImage(image_only=True, dtype=dtype, ensure_channel_first=True)
 
 
 def _open(path: Path_) -> tuple[Any, dict[str, Any]]:
@@ -177,13 +197,13 @@ def to_grid(values: MetaTensor, grid: Grid, names: tuple[Path_, Path_]) -> MetaT
     return cast(MetaTensor, turned)
 
 
-def check_same_grid(path: Path_, other: Path_) -> None:
-    """Refuse two volumes that :func:`to_grid` would not bring together, by their headers.
+def check_same_grid(grid: Grid, other: Grid, names: tuple[Path_, Path_]) -> None:
+    """Refuse two volumes that :func:`to_grid` would not bring together.
 
     Raises:
         ValueError: naming both.
     """
-    _steps_to(volume_grid(path), volume_grid(other), (path, other))
+    _steps_to(grid, other, names)
 
 
 def _steps_to(grid: Grid, other: Grid, names: tuple[Path_, Path_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
