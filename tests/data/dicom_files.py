@@ -46,18 +46,23 @@ class Made:
         normal = np.cross(self.along_row, self.along_column)
         return np.asarray(self.origin) + place * self.slice_distance * normal
 
-    def write(self, folder: Path) -> Path:
-        """Write the slices; of a series with reversed names the first file is the last slice."""
+    def write(self, folder: Path, values: np.ndarray | None = None) -> Path:
+        """Write the slices; of a series with reversed names the first file is the last slice.
+
+        Values ``(columns, rows, slices)`` take the place of the voxels' numbers.
+        """
+        numbers = 1 + np.arange(ROWS * COLUMNS * SLICES).reshape(SLICES, ROWS, COLUMNS)
+        volume = numbers if values is None else values.T
         folder.mkdir(parents=True)
         common = {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}
         common["FrameOfReferenceUID"] = generate_uid()
-        for place in set(range(SLICES)) - set(self.left_out):
-            number = SLICES - place if self.reversed_names else place + 1
+        for place in set(range(len(volume))) - set(self.left_out):
+            number = len(volume) - place if self.reversed_names else place + 1
             elements = {**common, "InstanceNumber": number, **self.common, **self.changes.get(place, {})}
-            self._slice(place, elements).save_as(folder / f"image{number:03d}", enforce_file_format=True)
+            self._slice(place, volume[place], elements).save_as(folder / f"image{number:03d}", enforce_file_format=True)
         return folder
 
-    def _slice(self, place: int, elements: dict[str, Any]) -> FileDataset:
+    def _slice(self, place: int, values: np.ndarray, elements: dict[str, Any]) -> FileDataset:
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = CTImageStorage, ExplicitVRLittleEndian
         meta.MediaStorageSOPInstanceUID = generate_uid()
@@ -67,7 +72,7 @@ class Made:
         slice_.ImageOrientationPatient = [float(f"{v:.8f}") for v in (*self.along_row, *self.along_column)]
         slice_.ImagePositionPatient = [float(f"{v:.6f}") for v in self.position(place)]
         slice_.PixelSpacing, slice_.SliceThickness = [self.row_distance, self.column_distance], self.slice_distance
-        slice_.Rows, slice_.Columns, slice_.SamplesPerPixel, slice_.PixelRepresentation = ROWS, COLUMNS, 1, 0
+        (slice_.Rows, slice_.Columns), slice_.SamplesPerPixel, slice_.PixelRepresentation = values.shape, 1, 0
         slice_.PhotometricInterpretation, slice_.BitsAllocated, slice_.BitsStored, slice_.HighBit = (
             "MONOCHROME2",
             16,
@@ -75,8 +80,7 @@ class Made:
             15,
         )
         slice_.RescaleSlope, slice_.RescaleIntercept = 1, 0
-        numbers = 1 + place * ROWS * COLUMNS + np.arange(ROWS * COLUMNS)
-        slice_.PixelData = numbers.astype(np.uint16).tobytes()
+        slice_.PixelData = values.astype(np.uint16).tobytes()
         for keyword, value in elements.items():
             if value is not None:
                 setattr(slice_, keyword, value)
