@@ -56,3 +56,16 @@ def test_a_cache_is_made_anew_where_a_file_changed(sample, tmp_path):
         file.write("34")
     os.utime(sample["label"], ns=(0, 7))
     assert cached() == "34"
+
+
+def test_a_slice_of_a_series_that_was_replaced_is_seen(tmp_path):
+    """In its place: the folder's own time does not change then."""
+    series = tmp_path / "series"
+    series.mkdir()
+    for name in ("1", "2"):
+        (series / name).write_text("12")
+    sample = {"image": str(series)}
+    before = file_stamps([sample])
+    assert [name for name, _, _ in before] == ["series/1", "series/2"]
+    (series / "2").write_text("123")
+    assert file_stamps([sample]) != before
