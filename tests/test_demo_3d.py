@@ -60,8 +60,7 @@ def test_seeds_make_the_same_heads(head):
 
 
 def test_the_demonstration_says_what_it_shows_and_writes_it(head, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(demo_3d, "MISSED", 0.2)  # for which twelve heads are enough
-    monkeypatch.setattr(demo_3d, "WRONG", 0.2)
+    monkeypatch.setattr(demo_3d, "ALPHA", 0.2)  # for which twelve heads are enough
     demo_3d.run(network, head, tmp_path / "out", (12, 2))
     said = " ".join(capsys.readouterr().out.split())
     for words in ("One subject shows, and cannot calibrate", "12 deformations of the one head are generated"):

@@ -58,7 +58,7 @@ deepbet, _ = optional_import(
 Network = Callable[[MetaTensor], MetaTensor]
 """A volume ``(1, *spatial)`` in, the probability of the brain out, alike."""
 
-MISSED, WRONG = 0.04, 0.03  # levels of what the possible set misses and of what is wrong in the certain one
+ALPHA = 0.05  # of what the possible set misses, and of what is wrong in the certain one
 CALIBRATION, TEST, SEED = 39, 4, 0
 SPACING, NETWORK_SIZE = 2.0, 160  # millimetres; voxels a side, of 256 that the networks were made for: it is faster
 DEBIAN = Path("/usr/share/mricron/templates/ch2.nii.gz")
@@ -142,7 +142,7 @@ def calibrated(
         image, label = next(heads)
         scores.append(network(image).as_tensor())
         labels.append(label.as_tensor())
-    guarantees = (ExpectedRisk(FalseNegativeRate(), MISSED), ExpectedRisk(FalsePositiveRatio(), WRONG))
+    guarantees = (ExpectedRisk(FalseNegativeRate(), ALPHA), ExpectedRisk(FalsePositiveRatio(), ALPHA))
     possible, certain = (calibrate_maps(scores, labels, guarantee=guarantee) for guarantee in guarantees)
     return possible, certain
 

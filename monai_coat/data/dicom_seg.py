@@ -175,10 +175,10 @@ def _check_values(values: MetaTensor, segments: Sequence[Segment], kind: str) ->
 
 
 def _frames(arranged: NDArray[Any], kind: str) -> NDArray[Any]:
-    """Slices, rows, columns and segments, in a type that highdicom takes."""
+    """Slices, rows, columns and segments, in a type that highdicom takes, and frame after frame, as it reads them."""
     if kind == "LABELMAP":
-        return arranged[..., 0].astype(np.uint16)
-    return arranged.astype(np.float32) if kind == "FRACTIONAL" else arranged.astype(bool)
+        return arranged[..., 0].astype(np.uint16, order="C")
+    return arranged.astype(np.float32 if kind == "FRACTIONAL" else bool, order="C")
 
 
 def _with_empty_elements(slices: Sequence[Any]) -> list[Any]:
