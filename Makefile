@@ -4,10 +4,10 @@ PYTHON ?= python3
 NAME ?= polyp_coat
 BIN := .venv/bin
 READY := .venv/.installed
-.PHONY: help .venv .venv-label .venv-flare demo test check fix bench gpu-check validate label-test label-demo flare-test bundle bundles clean
+.PHONY: help .venv .venv-label .venv-flare demo demo-3d test check fix bench gpu-check validate label-test label-demo flare-test bundle bundles clean
 
 help:  ## list the targets
-	@sed -n 's/^\([-.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([-.a-z0-9]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 .venv: $(READY)  ## make the environment; every other target does if need be
 $(READY): setup.cfg pyproject.toml constraints.txt
@@ -19,6 +19,12 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 
 demo: $(READY)  ## train, calibrate and evaluate on generated images
 	$(BIN)/python tutorials/demo.py
+DEMO3D := .venv/.demo3d
+$(DEMO3D): $(READY)
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[demo3d]"
+	@touch $@
+demo-3d: $(DEMO3D)  ## brain extraction by public networks on a public head, calibrated on deformations of it
+	$(BIN)/python -W ignore tutorials/demo_3d.py
 test: $(READY)  ## tests and the examples in docstrings, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 check: $(READY)  ## style, types and architecture
@@ -67,4 +73,4 @@ bundles: $(READY)  ## write the self-contained configs of all bundles, from thei
 bundle: $(READY)  ## write bundles/$(NAME) to build/$(NAME), self-contained
 	$(BIN)/python -m monai_coat export-bundle bundles/$(NAME) build/$(NAME)
 clean:  ## remove what can be made again, but not the environment
-	rm -rf build demo_output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build demo_output demo_3d_output .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -27,8 +27,8 @@ FREE = {"", "_version", "__main__"}  # beside the layers: they may import anythi
 ALONE = {"files": set(), "functional": {"torch", "numpy"}}
 ALONE |= {"calibration": {"torch", "numpy", "monai_coat.functional", "monai_coat.files"}}
 # The lowest layer that may import a package.
-PACKAGES = {"torch": 0, "numpy": 0, "monai": 1, "sklearn": 1, "nibabel": 3, "nrrd": 3, "PIL": 3, "ignite": 5}
-PACKAGES |= {"matplotlib": 6, "fire": 7, "scipy": 7}
+PACKAGES = {"torch": 0, "numpy": 0, "monai": 1, "sklearn": 1, "nibabel": 3, "nrrd": 3, "PIL": 3, "pydicom": 3}
+PACKAGES |= {"highdicom": 3, "ignite": 5, "matplotlib": 6, "fire": 7, "scipy": 7}
 PACKAGES |= dict.fromkeys(
     ("monailabel", "fastapi", "starlette", "psutil", "filelock", "skimage", "nvflare", "lightning"), 9
 )

@@ -7,6 +7,8 @@ from __future__ import annotations
 from monai_coat.data.arrays import axes_that_fit
 from monai_coat.data.class_labels import ClassLabels
 from monai_coat.data.datasets import data_directory, folder_datalist, load_datalist
+from monai_coat.data.dicom_seg import Segment, write_dicom_seg
+from monai_coat.data.dicom_series import DicomSeries
 from monai_coat.data.grids import to_grid
 from monai_coat.data.groups import split_by_group
 from monai_coat.data.held_out import held_out_parts
@@ -14,7 +16,7 @@ from monai_coat.data.images import read_image
 from monai_coat.data.map_format import MapFormat, MapOptions
 from monai_coat.data.map_listing import map_datalist
 from monai_coat.data.maps import read_map
-from monai_coat.data.mask_writer import MaskWriter
+from monai_coat.data.mask_writer import MaskWriter, name_of_output
 from monai_coat.data.masks import read_label_map, read_mask, read_masks
 from monai_coat.data.near_duplicates.appearance import perceptual_hash
 from monai_coat.data.near_duplicates.duplicates import drop_duplicates, group_duplicates
@@ -31,6 +33,7 @@ from monai_coat.data.synthetic_dataset import write_synthetic_dataset
 __all__ = [
     "LAYOUTS",
     "ClassLabels",
+    "DicomSeries",
     "Layout",
     "MapFormat",
     "MapOptions",
@@ -38,6 +41,7 @@ __all__ = [
     "Partition",
     "PartitionBy",
     "PredictionFolder",
+    "Segment",
     "axes_that_fit",
     "calibrate_saved_maps",
     "check_readable",
@@ -52,6 +56,7 @@ __all__ = [
     "held_out_parts",
     "load_datalist",
     "map_datalist",
+    "name_of_output",
     "open_partition",
     "open_predictions",
     "partition",
@@ -66,5 +71,6 @@ __all__ = [
     "synthetic_images",
     "synthetic_maps",
     "to_grid",
+    "write_dicom_seg",
     "write_synthetic_dataset",
 ]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_coat.data.dicom_series import holds_dicom
 from monai_coat.files import read_json
 from monai_coat.files.names import SUFFIXES, kind_of, stem_of, suffix_of
 
@@ -94,11 +95,12 @@ def folder_datalist(
 ) -> list[dict[str, Any]]:
     """List the images of a plain folder, with the masks of the same names.
 
-    ``images/a.jpg`` goes with ``labels/a.png``: names are compared without their endings. Files that are no
-    images by their ending, and hidden files, are passed over; the log says how many.
+    ``images/a.jpg`` goes with ``labels/a.png``: names are compared without their endings. A folder in ``images`` that
+    holds DICOM files is an image too, see :class:`~monai_coat.data.DicomSeries`. Files that are no images by their
+    ending, and hidden files, are passed over; the log says how many.
 
     Args:
-        images: folder of PNG, JPEG, BMP, TIFF or NIfTI images.
+        images: folder of PNG, JPEG, BMP, TIFF or NIfTI images, or of folders with a DICOM series each.
         labels: folder of the reference masks, or None for images without (inference).
 
     Returns:
@@ -117,7 +119,7 @@ def folder_datalist(
         >>> [s["id"] for s in folder_datalist(root / "synthetic/images", root / "synthetic/masks")]
         ['synthetic_0000', 'synthetic_0001']
     """
-    image_files = files_by_stem(images, "images")
+    image_files = files_by_stem(images, "images", with_series=True)
     samples = [{"id": stem, "image": str(path), "group": stem} for stem, path in image_files.items()]
     if labels is None:
         return samples
@@ -179,19 +181,24 @@ def _check_files_exist(samples: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def files_by_stem(folder: str | os.PathLike[str], name: str, endings: Sequence[str] = SUFFIXES) -> dict[str, Path]:
-    """Image files of a folder, or those of some endings, by name without ending, sorted."""
+def files_by_stem(
+    folder: str | os.PathLike[str], name: str, endings: Sequence[str] = SUFFIXES, with_series: bool = False
+) -> dict[str, Path]:
+    """Files of a folder with some endings by name without ending, sorted; with folders of DICOM series if wanted."""
     path = Path(folder).absolute()
     if not path.is_dir():
         raise FileNotFoundError(f"{name} must be a folder, got {path}, which {kind_of(path)}; correct the path.")
     files: dict[str, Path] = {}
     entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
-    for file in (entry for entry in entries if suffix_of(entry, endings)):
-        if not file.is_file():
+    for file in entries:
+        is_series = with_series and holds_dicom(file)
+        if not (suffix_of(file, endings) or is_series):
+            continue
+        if not (file.is_file() or is_series):
             raise FileNotFoundError(
                 f"{name} must hold files, got {file}, which {kind_of(file)}; get what it stands for, or remove it."
             )
-        stem = stem_of(file)
+        stem = file.name if is_series else stem_of(file)
         if stem in files:
             raise ValueError(
                 f"{name} must have one file per name, got {files[stem].name} and {file.name} in {path}; "

@@ -17,7 +17,7 @@ import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
-__all__ = ["Grid", "check_affine", "steps_to", "to_grid"]
+__all__ = ["TOLERANCE", "Grid", "check_affine", "check_same_grid", "steps_to", "to_grid"]
 
 TOLERANCE = 0.1
 """How far, in voxels, the corners of two volumes may lie apart to be of one grid: what rounding in headers does."""
@@ -60,6 +60,15 @@ def to_grid(values: MetaTensor, grid: Grid, names: tuple[Path_, Path_]) -> MetaT
     turned = turned.permute(0, *(1 + np.argsort(steps[:, 0])).tolist())
     turned.affine = torch.as_tensor(affine)
     return cast(MetaTensor, turned)
+
+
+def check_same_grid(grid: Grid, other: Grid, names: tuple[Path_, Path_]) -> None:
+    """Refuse two volumes that :func:`to_grid` would not bring together.
+
+    Raises:
+        ValueError: naming both.
+    """
+    steps_to(grid, other, names)
 
 
 def steps_to(grid: Grid, other: Grid, names: tuple[Path_, Path_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -8,9 +8,10 @@ import os
 
 from monai.data import MetaTensor
 
+from monai_coat.data.dicom_series import DicomSeries
 from monai_coat.data.flat_files import flat_tensor, in_eight_bits, open_upright
 from monai_coat.data.volumes import check_finite_values, read_volume
-from monai_coat.files.names import is_volume
+from monai_coat.files.names import is_volume, suffix_of
 
 __all__ = ["read_image"]
 
@@ -21,7 +22,8 @@ def read_image(path: str | os.PathLike[str], mode: str = "RGB") -> MetaTensor:
     Photographs are turned as their EXIF orientation says: as viewers show them, and as masks are drawn on them.
 
     Args:
-        path: PNG, JPEG, BMP, TIFF or NIfTI.
+        path: PNG, JPEG, BMP, TIFF or NIfTI; or the folder of a DICOM series, see
+            :class:`~monai_coat.data.DicomSeries`.
         mode: what flat images are converted to, "RGB" or, for one channel, "L"; volumes stay as they are.
 
     Raises:
@@ -35,6 +37,10 @@ def read_image(path: str | os.PathLike[str], mode: str = "RGB") -> MetaTensor:
         >>> read_image(root / "synthetic/images/synthetic_0000.png").shape
         torch.Size([3, 16, 16])
     """
+    if os.path.isdir(path) and not suffix_of(path):
+        image = DicomSeries.of(path).volume()
+        check_finite_values(image, path, "image", "replace the slices that have them")
+        return image
     if not is_volume(path):
         return flat_tensor(in_eight_bits(open_upright(path), mode, path), path)
     image = read_volume(path)

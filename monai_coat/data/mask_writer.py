@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,12 +13,13 @@ import nibabel
 import numpy as np
 from monai.config import PathLike
 from monai.data import ImageWriter, NibabelWriter
+from monai.data.folder_layout import default_name_formatter
 from monai.data.utils import to_affine_nd
 
 from monai_coat.data.volumes import FORM
 from monai_coat.files import replacing
 
-__all__ = ["MaskWriter"]
+__all__ = ["MaskWriter", "name_of_output"]
 
 
 class MaskWriter(NibabelWriter):
@@ -66,6 +68,22 @@ class MaskWriter(NibabelWriter):
             temporary.write_bytes(
                 gzip.compress(content, 1, mtime=0) if str(filename).lower().endswith(".gz") else content
             )
+
+
+def name_of_output(meta: Mapping[str, Any] | None, saver: Any) -> dict[str, Any]:
+    """What MONAI's ``SaveImage`` names a file after, for its ``output_name_formatter``; of a DICOM series, the folder.
+
+    MONAI takes what follows the last dot for an ending. Folders are often named by UIDs, of which the masks of several
+    series would then have one name.
+
+    Example:
+        >>> series = getfixture("tmp_path") / "1.2.840.113"
+        >>> series.mkdir()
+        >>> name_of_output({"filename_or_obj": str(series)}, None)["subject"].endswith("1.2.840.113.nii")
+        True
+    """
+    named: dict[str, Any] = default_name_formatter(dict(meta or {}), saver)
+    return {**named, "subject": f"{named['subject']}.nii"} if os.path.isdir(named["subject"]) else named
 
 
 def _whole(affine: Any) -> Any:

@@ -11,8 +11,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from monai_coat.data.dicom_series import DicomSeries
 from monai_coat.data.flat_files import size_of_flat
-from monai_coat.data.volumes import check_same_grid, volume_grid
+from monai_coat.data.grids import Grid, check_same_grid
+from monai_coat.data.volumes import volume_grid
 from monai_coat.files.names import is_volume, suffix_of
 
 __all__ = ["check_readable", "check_same_kind"]
@@ -36,15 +38,16 @@ def check_readable(samples: Iterable[Mapping[str, Any]], keys: Sequence[str] = (
     """
     for sample in samples:
         files = {key: str(sample[key]) for key in keys if key in sample}
-        sizes = {key: _size(path, key) for key, path in files.items()}
+        places = {key: _place(path, key) for key, path in files.items()}
         for key, path in list(files.items())[1:]:
             first = next(iter(files))
             check_same_kind(path, files[first])
-            if is_volume(path):
-                check_same_grid(path, files[first])
-            elif sizes[key] != sizes[first]:
+            (grid, size), (first_grid, first_size) = places[key], places[first]
+            if grid and first_grid:
+                check_same_grid(grid, first_grid, (path, files[first]))
+            elif size != first_size:
                 raise ValueError(
-                    f"{key} and {first} must have the same size, got {sizes[key]} of {path} and {sizes[first]} of "
+                    f"{key} and {first} must have the same size, got {size} of {path} and {first_size} of "
                     f"{files[first]}; replace the wrong one or leave the sample out."
                 )
 
@@ -55,18 +58,27 @@ def check_same_kind(path: str | os.PathLike[str], other: str | os.PathLike[str])
     Raises:
         ValueError: naming both; files that are neither by their endings are passed over.
     """
-    if suffix_of(path) and suffix_of(other) and is_volume(path) != is_volume(other):
+    known = all(suffix_of(each) or os.path.isdir(each) for each in (path, other))
+    if known and _is_solid(path) != _is_solid(other):
         raise ValueError(
             f"files of an image must be all volumes or all flat, got {path} beside {other}; save both as NIfTI of "
             "three axes, or both as PNG."
         )
 
 
-def _size(path: str, key: str) -> tuple[int, ...]:
-    """Width and height, or the first three axes of a volume."""
+def _is_solid(path: str | os.PathLike[str]) -> bool:
+    """Whether a file, or the folder of a series, is a volume."""
+    return is_volume(path) or os.path.isdir(path)
+
+
+def _place(path: str, key: str) -> tuple[Grid | None, tuple[int, ...]]:
+    """The grid of a volume and its first three axes; of a flat image, width and height alone."""
     try:
-        return volume_grid(path)[1] if is_volume(path) else size_of_flat(path)
-    except ValueError as error:
+        if not _is_solid(path):
+            return None, size_of_flat(path)
+        grid = volume_grid(path) if is_volume(path) else DicomSeries.of(path).grid
+        return grid, grid[1]
+    except (FileNotFoundError, ValueError) as error:
         raise ValueError(
             f"{key} must be a readable image, got {path} ({error}); replace the file or leave the sample out."
         ) from None

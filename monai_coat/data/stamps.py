@@ -20,7 +20,8 @@ KEYS = ("image", "label", "probs")
 def file_stamps(samples: Iterable[Mapping[str, Any]]) -> list[tuple[str, int, int]]:
     """Name, size in bytes and time of the last change of every file of a data list.
 
-    The folder does not count, so that a collection can be moved with what was made of it.
+    The folder does not count, so that a collection can be moved with what was made of it. Of a DICOM series, which is a
+    folder itself, every file counts.
 
     Args:
         samples: dictionaries with paths under ``image``, ``label`` or ``probs``.
@@ -34,7 +35,15 @@ def file_stamps(samples: Iterable[Mapping[str, Any]]) -> list[tuple[str, int, in
         [('a.png', 3, 0)]
     """
     paths = [Path(sample[key]) for sample in samples for key in KEYS if isinstance(sample.get(key), str)]
-    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    files = [(name, file.stat()) for path in paths for name, file in _files(path)]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]
+
+
+def _files(path: Path) -> list[tuple[str, Path]]:
+    """A file with its name, or those of a folder with the names of both."""
+    if not path.is_dir():
+        return [(path.name, path)]
+    return [(f"{path.name}/{file.name}", file) for file in sorted(path.iterdir())]
 
 
 def hash_with_files(item: Any) -> bytes:

@@ -18,12 +18,12 @@ from monai.data import MetaTensor, NibabelReader
 from monai.data.utils import correct_nifti_header_if_necessary
 from torch import Tensor
 
-from monai_coat.data.grids import Grid, check_affine, steps_to
+from monai_coat.data.grids import Grid, check_affine
 from monai_coat.data.loading import load_by
 from monai_coat.data.nrrd import nrrd_grid, read_nrrd
 from monai_coat.files.names import is_nrrd, kind_of
 
-__all__ = ["FORM", "check_finite_values", "check_same_grid", "read_volume", "volume_grid"]
+__all__ = ["FORM", "MOST_VOXELS", "check_finite_values", "read_volume", "volume_grid"]
 
 MOST_VOXELS = 2**29
 """Voxels of a volume: in double precision they take 4 GiB."""
@@ -141,12 +141,3 @@ def volume_grid(path: Path_) -> Grid:
         return nrrd_grid(path)
     volume, _ = _open(path)
     return np.asarray(volume.affine, dtype=float), tuple(volume.shape[:3])
-
-
-def check_same_grid(path: Path_, other: Path_) -> None:
-    """Refuse two volumes that :func:`to_grid` would not bring together, by their headers.
-
-    Raises:
-        ValueError: naming both.
-    """
-    steps_to(volume_grid(path), volume_grid(other), (path, other))

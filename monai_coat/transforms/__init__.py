@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from monai_coat.transforms.certainty_labels import CertaintyLabels
 from monai_coat.transforms.certainty_map import CertaintyMap, CertaintyMapD, CertaintyMapd, CertaintyMapDict
+from monai_coat.transforms.certainty_segments import CertaintySegments
 from monai_coat.transforms.class_masks import ClassMasks, ClassMasksD, ClassMasksd, ClassMasksDict
 from monai_coat.transforms.conformal_mask import ConformalMask, ConformalMaskD, ConformalMaskd, ConformalMaskDict
 from monai_coat.transforms.ideal_threshold import IdealThreshold, IdealThresholdD, IdealThresholdd, IdealThresholdDict
@@ -23,6 +24,12 @@ from monai_coat.transforms.read_files import (
     ReadMaskDict,
 )
 from monai_coat.transforms.restore_grid import RestoreGridD, RestoreGridd, RestoreGridDict
+from monai_coat.transforms.save_segmentation import (
+    SaveSegmentation,
+    SaveSegmentationD,
+    SaveSegmentationd,
+    SaveSegmentationDict,
+)
 from monai_coat.transforms.segmenter_probs import SegmenterProbs, SegmenterProbsD, SegmenterProbsd, SegmenterProbsDict
 
 __all__ = [
@@ -31,6 +38,7 @@ __all__ = [
     "CertaintyMapD",
     "CertaintyMapDict",
     "CertaintyMapd",
+    "CertaintySegments",
     "ClassMasks",
     "ClassMasksD",
     "ClassMasksDict",
@@ -60,6 +68,10 @@ __all__ = [
     "RestoreGridD",
     "RestoreGridDict",
     "RestoreGridd",
+    "SaveSegmentation",
+    "SaveSegmentationD",
+    "SaveSegmentationDict",
+    "SaveSegmentationd",
     "SegmenterProbs",
     "SegmenterProbsD",
     "SegmenterProbsDict",

@@ -55,17 +55,8 @@ class CertaintyMap(Transform):
     backend = [TransformBackends.TORCH]  # noqa: RUF012  the host's class attribute
 
     def __init__(self, possible: Calibration, certain: Calibration) -> None:
-        self.possible, self.certain = _loaded(possible), _loaded(certain)
-        if not risk_named(self.possible.controls).rises:
-            raise ValueError(
-                "possible must be a calibration of what is missed, got one of false positives; swap the two."
-            )
-        if risk_named(self.certain.controls).rises:
-            raise ValueError(
-                f"certain must be a calibration of false positives, got one of {self.certain.controls!r}; calibrate "
-                "with ExpectedRisk(FalsePositiveRatio(), alpha)."
-            )
-        check_calibration_fits(self.certain, classes=len(self.possible.cutoff), identity=self.possible.identity)
+        self.possible, self.certain = loaded_calibration(possible), loaded_calibration(certain)
+        check_possible_and_certain(self.possible, self.certain)
         for calibration in (self.possible, self.certain):
             if not all(calibration.promised):
                 logger.warning("%s", calibration.guarantee)
@@ -76,20 +67,41 @@ class CertaintyMap(Transform):
         maps: Tensor = convert_to_tensor(scores, track_meta=get_track_meta())
         check_calibration_fits(self.possible, classes=maps.shape[0])
         check_finite(maps)
-        possible, certain = (_inside(float32_below(maps), calibration) for calibration in (self.possible, self.certain))
+        possible, certain = (
+            set_of_scores(float32_below(maps), calibration) for calibration in (self.possible, self.certain)
+        )
         labels = self.labels.encode(possible, certain)[None]
         if not isinstance(maps, MetaTensor):
             return labels
         return MetaTensor(labels, meta=maps.meta, applied_operations=maps.applied_operations)
 
 
-def _inside(scores: Tensor, calibration: CalibrationResult) -> Tensor:
-    """The set of each class."""
+def check_possible_and_certain(possible: CalibrationResult, certain: CalibrationResult | None) -> None:
+    """Refuse two calibrations of which the first is not of what is missed, or the second not of false positives.
+
+    Raises:
+        ValueError: also if they are of different pipelines or numbers of classes.
+    """
+    if not risk_named(possible.controls).rises:
+        raise ValueError("possible must be a calibration of what is missed, got one of false positives; swap the two.")
+    if certain is None:
+        return
+    if risk_named(certain.controls).rises:
+        raise ValueError(
+            f"certain must be a calibration of false positives, got one of {certain.controls!r}; calibrate with "
+            "ExpectedRisk(FalsePositiveRatio(), alpha)."
+        )
+    check_calibration_fits(certain, classes=len(possible.cutoff), identity=possible.identity)
+
+
+def set_of_scores(scores: Tensor, calibration: CalibrationResult) -> Tensor:
+    """The set of each class, bool, of float32 scores ``(C, *spatial)``."""
     cutoff = torch.tensor(calibration.cutoff, device=scores.device).reshape(-1, *[1] * (scores.dim() - 1))
     return (scores >= cutoff).as_subclass(Tensor)
 
 
-def _loaded(calibration: Calibration) -> CalibrationResult:
+def loaded_calibration(calibration: Calibration) -> CalibrationResult:
+    """A calibration, read if a path is given."""
     return calibration if isinstance(calibration, CalibrationResult) else load_calibration(calibration)
 
 

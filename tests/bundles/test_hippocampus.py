@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import highdicom
 import nibabel
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from monai_coat.calibration import load_calibration
-from monai_coat.data import write_synthetic_dataset
+from monai_coat.data import DicomSeries, write_synthetic_dataset
 from monai_coat.transforms import CertaintyLabels
 from tests.bundles.conftest import HIPPOCAMPUS, METHODS, VolumeRun
+from tests.data.dicom_files import Made, frames_of
 
 
 def test_each_class_has_a_cutoff_and_a_promise(volume_run: VolumeRun):
@@ -88,6 +90,39 @@ def test_predictions_come_back_in_the_volume_s_own_space(volume_run: VolumeRun, 
         upright = nibabel.as_closest_canonical(one)
         np.testing.assert_allclose(upright.affine, other.affine, atol=1e-4)
         np.testing.assert_allclose(upright.get_fdata(), other.get_fdata(), atol=1e-5)
+
+
+def test_a_dicom_series_comes_back_as_a_dicom_segmentation(volume_run: VolumeRun, tmp_path: Path):
+    """The same sets as of the same volume in NIfTI, which are read there by MONAI's labels and here by segments."""
+    source = sorted((volume_run.folder / "data" / "synthetic" / "images").iterdir())[0]
+    volume = nibabel.load(source).get_fdata()
+    values = np.rint((volume - volume.min()) / np.ptp(volume) * 4000)
+    made = Made((0, 1, 0), (0, 0, -1), 1.0, 1.25, 1.5, reversed_names=True)  # sagittal
+    series = DicomSeries.of(made.write(tmp_path / "studies" / "1.2.840.10", values))
+    nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), series.affine), tmp_path / "studies" / "same.nii.gz")
+    volume_run.run("inference", method="meg", input_dir=str(tmp_path / "studies"), masks_dir=str(tmp_path / "masks"))
+    names = {path.name for path in (tmp_path / "masks").iterdir()}
+    assert names == {
+        "1.2.840.10_seg.dcm",
+        *(f"{name}_{kind}.nii.gz" for name in ("1.2.840.10", "same") for kind in ("probs", "meg", "certainty")),
+    }
+    labels, other = (nibabel.load(tmp_path / "masks" / f"{name}_certainty.nii.gz") for name in ("1.2.840.10", "same"))
+    assert np.array_equal(labels.dataobj, other.dataobj)
+    assert np.allclose(labels.affine, series.affine, atol=1e-4)
+    names_of = CertaintyLabels.of_count(2)
+    possible, certain = (of(torch.tensor(labels.get_fdata())) for of in (names_of.possible, names_of.certain))
+    read = highdicom.seg.segread(tmp_path / "masks" / "1.2.840.10_seg.dcm")
+    segments = np.zeros((4, *volume.shape), dtype=bool)
+    at = {tuple(np.round(made.position(place), 4)): place for place in range(volume.shape[2])}
+    for number, places, frame in frames_of(read):
+        segments[number - 1, :, :, at[tuple(np.round(places[0, 0], 4))]] = frame.T
+    assert np.array_equal(segments[0::2], possible.numpy())
+    assert np.array_equal(segments[1::2], certain.numpy())
+    assert segments[0::2].any()
+    said = [segment.SegmentDescription for segment in read.SegmentSequence]
+    calibration = load_calibration(volume_run.folder / "models" / "calibration_meg.json")
+    assert read.SegmentSequence[0].SegmentLabel == "anterior possible"
+    assert all(calibration.guarantee in text for text in said[0::2])
 
 
 def messages_of(act: Callable[[], object]) -> list[str]:

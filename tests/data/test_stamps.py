@@ -105,3 +105,16 @@ def test_sketches_know_what_is_read_of_a_map_and_not_the_weights_that_read():
 
     assert hashed() == hashed()
     assert len({hashed(), hashed(points=64), hashed(input_size=32), hashed(num_classes=2)}) == 4
+
+
+def test_a_slice_of_a_series_that_was_replaced_is_seen(tmp_path):
+    """In its place: the folder's own time does not change then."""
+    series = tmp_path / "series"
+    series.mkdir()
+    for name in ("1", "2"):
+        (series / name).write_text("12")
+    sample = {"image": str(series)}
+    before = file_stamps([sample])
+    assert [name for name, _, _ in before] == ["series/1", "series/2"]
+    (series / "2").write_text("123")
+    assert file_stamps([sample]) != before
