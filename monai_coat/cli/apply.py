@@ -18,6 +18,8 @@ from monai_coat.cli.output import check_output
 
 __all__ = ["add_to", "run_command"]
 
+TYPES = ("BINARY", "LABELMAP", "FRACTIONAL")
+
 
 def add_to(commands: Any) -> None:
     """Add the command to the program."""
@@ -30,18 +32,26 @@ def add_to(commands: Any) -> None:
     command.add_argument("calibration", type=Path, help="file of 'calibrate'")
     add_maps(command, labels=False, said=False)
     command.add_argument("--certain", type=Path, help="calibration with --risk false_positive_ratio: writes label maps")
+    command.add_argument(
+        "--series",
+        type=Path,
+        metavar="FOLDER",
+        help="DICOM series of images, by name: writes <name>_seg.dcm too",
+    )
+    command.add_argument("--segmentation-type", choices=TYPES, default=TYPES[0], help="of these (default BINARY)")
     command.add_argument("--output", type=Path, required=True, help="folder to write to")
     command.set_defaults(run=run_command)
 
 
 def run_command(options: argparse.Namespace) -> Outcome:
     """Run the command."""
-    from monai_coat.predictions import apply_calibration, load_calibrated_maps
+    from monai_coat.predictions import DicomOutput, apply_calibration, load_calibrated_maps
 
     check_output(options.output, inputs_of(options))
     calibrated = load_calibrated_maps(options.calibration)
     certain = None if options.certain is None else load_calibrated_maps(options.certain)
     folder = folder_of(options, calibrated.format)
-    rows = apply_calibration(calibrated, folder, options.output, certain)
+    dicom = None if options.series is None else DicomOutput(options.series, options.segmentation_type)
+    rows = apply_calibration(calibrated, folder, options.output, certain, dicom)
     logging.getLogger(__name__).info("masks of %d images: %s", len(folder), calibrated.result.guarantee)
     return Outcome([options.output], {"guarantee": calibrated.result.guarantee, "sets": rows})

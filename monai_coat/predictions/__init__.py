@@ -7,12 +7,14 @@ from __future__ import annotations
 from monai_coat.predictions.apply import apply_calibration
 from monai_coat.predictions.calibrate import CalibratedMaps, calibrate_folder, load_calibrated_maps
 from monai_coat.predictions.describe import describe_calibration, plain_values
+from monai_coat.predictions.dicom_output import DicomOutput
 from monai_coat.predictions.evaluate import evaluate_folder, records_of_folder
 from monai_coat.predictions.fit import fit_folder, fit_scorer
 from monai_coat.predictions.fitted_scorer import FittedScorer, load_scorer
 
 __all__ = [
     "CalibratedMaps",
+    "DicomOutput",
     "FittedScorer",
     "apply_calibration",
     "calibrate_folder",

@@ -23,6 +23,7 @@ from monai_coat.files import replacing, write_json
 from monai_coat.files.names import is_volume
 from monai_coat.files.progress import followed
 from monai_coat.predictions.calibrate import CalibratedMaps
+from monai_coat.predictions.dicom_output import DicomOutput
 from monai_coat.predictions.masks import mask_path, space_of, write_mask
 from monai_coat.transforms import CertaintyLabels, CertaintyMap, ConformalMask
 
@@ -38,6 +39,7 @@ def apply_calibration(
     folder: PredictionFolder,
     output: str | os.PathLike[str],
     certain: CalibratedMaps | None = None,
+    dicom: DicomOutput | None = None,
 ) -> list[dict[str, Any]]:
     """Write the prediction set of every image of a folder, each in its map's own space and format.
 
@@ -51,6 +53,7 @@ def apply_calibration(
         folder: new predictions, opened with the format of the calibration.
         output: folder to write to.
         certain: calibration of false positives of the same scorer.
+        dicom: the images' DICOM series, to write a segmentation of each beside, with the promise in it.
 
     Returns:
         The rows of ``sets.csv``: of each image and class ``id``, ``class``, ``threshold`` in the map (empty if sets are
@@ -61,7 +64,8 @@ def apply_calibration(
             belong together.
     """
     names = folder.format.names or ("foreground",)
-    cut, labels = ConformalMask(calibrated.result), CertaintyLabels(names)
+    cut = ConformalMask(calibrated.result)
+    segmentations = None if dicom is None else dicom.begin(folder, output, calibrated, certain)
     graded = None if certain is None else CertaintyMap(calibrated.result, certain.result)
     output, rows = Path(output), []
     _check_places(folder, [output, *(output / name for name in names)])
@@ -71,6 +75,8 @@ def apply_calibration(
         sets = cut(scores).as_subclass(Tensor).bool()
         thresholds = calibrated.fitted.thresholds(maps, calibrated.result.cutoff)
         rows += _rows(sample, sets, thresholds, names, maps)
+        if segmentations is not None:
+            segmentations.write(sample, sets, scores, maps)
         if graded is not None:
             write_mask(graded(scores)[0].as_subclass(Tensor), maps, sample, mask_path(output, sample), folder.format)
             continue
@@ -78,7 +84,7 @@ def apply_calibration(
             path = mask_path(output / name if len(names) > 1 else output, sample)
             write_mask(mask, maps, sample, path, folder.format)
     if graded is not None:
-        write_json(output / "labels.json", labels.values)
+        write_json(output / "labels.json", CertaintyLabels(names).values)
     with replacing(output / "sets.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
