@@ -15,6 +15,7 @@ from monai.config import PathLike
 from monai.data import ImageWriter, NibabelWriter
 from monai.data.folder_layout import default_name_formatter
 from monai.data.utils import to_affine_nd
+from monai.utils import convert_to_numpy
 
 from monai_coat.data.volumes import FORM
 from monai_coat.files import replacing
@@ -44,7 +45,13 @@ class MaskWriter(NibabelWriter):
 
     def set_metadata(self, meta_dict: Mapping[str, Any] | None, resample: bool = True, **options: Any) -> None:
         """MONAI's, and the forms of the image's header."""
-        super().set_metadata(meta_dict, resample, **options)
+        if resample:
+            super().set_metadata(meta_dict, resample, **options)
+        else:  # MONAI compares two of the three axes, and fails on volumes whose third is another in space
+            _, affine, _ = self.get_meta_info(meta_dict)
+            self.affine = np.eye(4) if affine is None else convert_to_numpy(affine)
+            if self.output_dtype is None:
+                self.output_dtype = np.asarray(self.data_obj).dtype
         meta = meta_dict or {}
         self.forms = {name: np.asarray(meta[name]) for name in FORM if name in meta}
         original = meta.get("original_affine")

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations, product
+
 import nibabel
 import numpy as np
 import pytest
@@ -53,6 +55,24 @@ def test_a_mask_has_the_forms_of_its_image(tmp_path, codes, forms, steps):
         assert expected is None or np.allclose(got, expected, atol=1e-5)
     assert np.array_equal(mask.affine, image.affine)
     assert np.allclose(mask.get_fdata(), image.get_fdata())
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("signs", list(product((1, -1), repeat=3)))
+def test_a_volume_may_have_its_axes_in_any_order(tmp_path, order, signs):
+    """Voxel by voxel, with resample=False as bundles have it."""
+    affine = np.eye(4)
+    affine[:3, :3] = (np.diag([1.0, 2.0, 3.0]) * signs)[:, order]
+    affine[:3, 3] = (4, 5, 6)
+    nibabel.save(
+        nibabel.Nifti1Image(np.random.default_rng(0).random((6, 7, 8), np.float32), affine), tmp_path / "a.nii"
+    )
+    data = ReadImaged("image")({"image": str(tmp_path / "a.nii")})
+    names = {"output_dir": tmp_path, "output_postfix": "mask", "separate_folder": False, "print_log": False}
+    SaveImaged("image", writer=MaskWriter, resample=False, **names)(data)
+    image, mask = nibabel.load(tmp_path / "a.nii"), nibabel.load(tmp_path / "a_mask.nii.gz")
+    assert np.array_equal(mask.affine, image.affine)
+    assert np.array_equal(mask.get_fdata(), image.get_fdata())
 
 
 def test_a_resampled_mask_has_the_affine_of_its_own_grid(tmp_path):
