@@ -140,7 +140,7 @@ def test_equality_by_hand():
 
 def test_images_without_foreground_neither_help_nor_harm(rng):
     sets = draw(rng, margins=False)
-    scores, labels = (values[..., None] for values in sets.maps)
+    scores, labels = (values[:, :, None] for values in sets.maps)
     blank = torch.zeros(40, *labels.shape[1:])
     before = calibrate_maps(list(scores), list(labels), 0.5)
     after = calibrate_maps([*scores, *blank], [*labels, *blank], 0.5)
