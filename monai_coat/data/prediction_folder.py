@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
@@ -45,6 +46,7 @@ class PredictionFolder:
         options: what was said about them.
         nnunet: the description of the dataset, if they are nnU-Net's.
         folders: number of folders that they are from.
+        is_numbered: whether nobody said what the classes are, so that each must be in some mask.
     """
 
     samples: tuple[Sample, ...]
@@ -52,6 +54,7 @@ class PredictionFolder:
     options: MapOptions = field(default_factory=MapOptions)
     nnunet: NNUNet | None = None
     folders: int = 1
+    is_numbered: bool = False
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -88,10 +91,19 @@ class PredictionFolder:
                 yield sample, maps, on_map(mask, maps, sample).as_tensor().bool()
             return
         classes = self.format.classes or ClassLabels.numbered(1)
+        present = torch.zeros(len(classes), dtype=torch.bool)
         for sample in self.samples:
             maps = self.read(sample)
             label = on_map(label_map(sample["label"], self.format.axes), maps, sample)
-            yield sample, maps, classes.masks(label, sample["label"])
+            masks = classes.masks(label, sample["label"])
+            present |= masks.flatten(1).any(1)
+            yield sample, maps, masks
+        if self.is_numbered and not bool(present.all()):
+            raise ValueError(
+                f"maps have channels of {len(classes)} classes, taken for labels 1 to {len(classes)}, but no mask holds "
+                f"label {int(present.long().argmin()) + 1}, such as {labels[0]}; say what the channels of "
+                f"{source_of(self.samples[0])} are, as in --classes {str(classes).replace('class ', 'name')}."
+            )
 
     def collect(self, statistic: Statistic, score: Score | None = None) -> ScoreForms:
         """Add the scores and masks of all images to a statistic; the log says how far it is.
@@ -223,7 +235,8 @@ def _opened(
             f"maps must be of the classes {format.classes} of the calibration, got {nnunet.classes} in dataset.json; "
             "calibrate on predictions of this dataset."
         )
-    return PredictionFolder(tuple(samples), found, options, nnunet, folders)
+    is_numbered = format is None and nnunet is None and options.classes is None and found.count > 1
+    return PredictionFolder(tuple(samples), found, options, nnunet, folders, is_numbered)
 
 
 def _first_folder(probs: Folders) -> Path:

@@ -121,3 +121,22 @@ def test_arrays_beside_volumes_lie_nowhere(tmp_path, rng):
 def test_maps_without_masks_of_arrays_need_their_axes(squares):
     with pytest.raises(ValueError, match=r"axes must be given for .*a\.npy without a mask"):
         open_predictions(squares / "maps")
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_channels_that_no_mask_speaks_of_must_be_said(tmp_path, rng, background):
+    """Two classes by the channels, one by the masks: nobody knows which."""
+    for name in ("maps", "labels"):
+        (tmp_path / name).mkdir()
+    for number in range(3):
+        probs = rng.random((4, 5, 6)) / 2
+        maps = np.stack([1 - 2 * probs, probs, probs][not background :], -1).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(maps, np.eye(4)), tmp_path / f"maps/{number}.nii")
+        label = nibabel.Nifti1Image((probs > 0.2).astype(np.uint8), np.eye(4))
+        nibabel.save(label, tmp_path / f"labels/{number}.nii")
+    with pytest.raises(
+        ValueError, match=r"channels of 2 classes, .* no mask holds label 2.* --classes name1=1,name2=2"
+    ):
+        list(opened(tmp_path).pairs())
+    said = opened(tmp_path, classes=ClassLabels.parse("a=1,b=2"))
+    assert [masks.flatten(1).any(1).tolist() for _, _, masks in said.pairs()] == [[True, False]] * 3
