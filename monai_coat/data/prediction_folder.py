@@ -100,7 +100,7 @@ class PredictionFolder:
             yield sample, maps, masks
         if self.is_numbered and not bool(present.all()):
             raise ValueError(
-                f"maps have channels of {len(classes)} classes, taken for labels 1 to {len(classes)}, but no mask holds "
+                f"maps have channels of {len(classes)} classes, with labels 1 to {len(classes)}, but no mask holds "
                 f"label {int(present.long().argmin()) + 1}, such as {labels[0]}; say what the channels of "
                 f"{source_of(self.samples[0])} are, as in --classes {str(classes).replace('class ', 'name')}."
             )
