@@ -17,7 +17,7 @@ from monai_coat.files.names import kind_of
 
 __all__ = ["array_shape", "axes_that_fit", "read_array", "to_channels_first"]
 
-LARGEST = 2**33
+LARGEST = 2**32
 """Bytes that the arrays of a file may have."""
 
 KEYS = ("probabilities", "probs", "label", "labels", "seg", "mask")

@@ -139,7 +139,7 @@ def _check_counterparts(
 ) -> None:
     missing = sorted(maps.keys() - found.keys())
     if missing:
-        common = _common_ending(list(maps))
+        common = _common_ending(list(maps)) if len(maps) > 1 else ""
         hint = f", or say what else the names of maps have at their end, as in --map-suffix={common}" if common else ""
         raise FileNotFoundError(
             f"{name} must hold a file for every map in probs, got none for {missing[0]!r} in {folder} "

@@ -11,7 +11,10 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from monai_coat.calibration import CalibrationResult, printed_cutoffs
+import torch
+
+from monai_coat.calibration import CalibrationResult, printed_cutoffs, risk_named
+from monai_coat.functional import float32_below
 from monai_coat.predictions.calibrate import CalibratedMaps
 from monai_coat.scorers import margin_of
 
@@ -50,16 +53,29 @@ def _taken(calibrated: CalibratedMaps, index: int) -> str:
     if result.method != "crc":
         return f"each image has its own threshold, moved by the cutoff {printed} of the scores of {result.method}"
     if values == "distance":
-        reach = margin_of(min(max(cutoff, 0.0), 1.0))
-        return f"take what lies within {reach:.4g} (mm, or pixels) of the mask, between centres of voxels"
+        return _margin(cutoff, risk_named(result.controls).rises)
     if values in WHOLE:
         return f"take probabilities >= {printed} ({values.replace(' ', '-')} values >= {_whole(cutoff, WHOLE[values])})"
     return f"take probabilities >= {printed}"
 
 
+def _margin(cutoff: float, is_safe_larger: bool) -> str:
+    """A cutoff of distances in words; rounded to the side on which the promise is kept."""
+    reach = margin_of(min(max(cutoff, 0.0), 1.0))
+    if math.isinf(reach):
+        return "take everything" if reach > 0 else "take what lies where all is mask"
+    rounded = (math.ceil if is_safe_larger else math.floor)(reach * 1000) / 1000
+    if rounded < 0:
+        return f"take what lies {-rounded:g} (mm, or pixels) or more inside the mask, between centres of voxels"
+    return f"take what lies within {rounded:g} (mm, or pixels) of the mask, between centres of voxels"
+
+
 def _whole(cutoff: float, scale: int) -> int:
-    """The smallest whole number that is in the set: of its probability, rounded as it is read."""
-    return math.ceil(cutoff * scale - 1e-4)
+    """The smallest whole number that is in the set, by its probability as it is read."""
+    near = int(cutoff * scale)
+    numbers = torch.arange(near - 1, near + 3, dtype=torch.float64)
+    inside = float32_below(numbers / scale) >= cutoff
+    return int(numbers[inside][0])
 
 
 def plain_values(result: CalibrationResult) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 
 import numpy as np
@@ -15,7 +16,10 @@ from PIL import Image
 
 from monai_coat.calibration import load_calibration, save_calibration
 from monai_coat.cli import main
+from monai_coat.functional import float32_below
 from monai_coat.predictions import fit_scorer, load_calibrated_maps, load_scorer
+from monai_coat.predictions.describe import _margin, _whole
+from monai_coat.scorers.distance_map import DISTANCE_SCALE
 
 COUNT = 20
 
@@ -198,3 +202,26 @@ def test_an_interrupted_run_says_so_and_leaves_whole_files(made, capsys, tmp_pat
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert files == ["0.png", "1.png", "10.png"]
     assert all(np.asarray(Image.open(tmp_path / "out" / name)).shape == (14, 11) for name in files)
+
+
+@pytest.mark.parametrize(("bits", "scale"), [(8, 255), (16, 65535)])
+@pytest.mark.parametrize("rises", [True, False])
+def test_the_whole_number_that_is_said_cuts_as_the_cutoff_does(bits, scale, rises):
+    """Every grey value as the cutoff of what is missed, and the number just above it as that of false positives."""
+    step = 1 if bits == 8 else 97
+    values = np.arange(1, scale, step)
+    probs = float32_below(torch.arange(scale + 1, dtype=torch.float64) / scale).numpy()
+    for value in values:
+        cutoff = probs[value] if rises else np.nextafter(probs[value], np.float32(2))
+        said = _whole(float(cutoff), scale)
+        assert np.array_equal(np.arange(scale + 1) >= said, probs >= cutoff)
+
+
+@pytest.mark.parametrize("distance", [-7.3, -1.0, 0.5, 1.0, 2.0**0.5, 4.0, 11.25])
+def test_the_margin_that_is_said_keeps_the_promise(distance):
+    """What is said takes in what the cutoff does, and at most a thousandth more or less, on the safe side."""
+    cutoff = float(torch.sigmoid(torch.tensor(-distance / DISTANCE_SCALE, dtype=torch.float64)).float())
+    larger, smaller = (float(re.search(r"-?[0-9.]+", _margin(cutoff, safe))[0]) for safe in (True, False))
+    sign = 1 if "within" in _margin(cutoff, True) else -1
+    assert sign * smaller <= distance + 1e-5 <= sign * larger + 2e-5
+    assert sign * larger - sign * smaller <= 0.0011
