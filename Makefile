@@ -48,9 +48,10 @@ LABEL := .venv-label/.installed
 $(LABEL): setup.cfg constraints.txt constraints-label.txt
 	@echo "Installing MONAI Label into .venv-label, which takes a few minutes ..."
 	@$(PYTHON) -m venv .venv-label
+	@grep -v '^pydicom==' constraints.txt > .venv-label/constraints.txt  # MONAI Label needs an older one
 	@.venv-label/bin/pip install -q --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
-	@.venv-label/bin/pip install -q --disable-pip-version-check -c constraints.txt -e ".[bundle,report]" pytest hypothesis jsonschema
-	@.venv-label/bin/pip install -q --disable-pip-version-check -c constraints.txt -r constraints-label.txt
+	@.venv-label/bin/pip install -q --disable-pip-version-check -c .venv-label/constraints.txt -e ".[bundle,report]" pytest hypothesis jsonschema
+	@.venv-label/bin/pip install -q --disable-pip-version-check -c .venv-label/constraints.txt -r constraints-label.txt
 	@.venv-label/bin/pip install -q --disable-pip-version-check --no-deps monailabel==0.8.5 pydicom-seg==0.4.1 torchvision==0.28.0
 	@touch $@
 label-test: $(LABEL)  ## a real MONAI Label server with our app, driven as viewers do

@@ -22,6 +22,9 @@ __all__ = [
     "precision_of_one_threshold",
 ]
 
+BLOCK = 2**20
+"""Values that are counted at a time, so that counting takes no memory beside a large map."""
+
 
 def coverage_curves(sketches: Tensor, thresholds: Tensor) -> Tensor:
     r"""The true positive rate of images at each of many thresholds.
@@ -71,13 +74,22 @@ def precision_curves(probs: Tensor, labels: Tensor, thresholds: Tensor) -> Tenso
         tensor([[[0.6667, 1.0000]]])
     """
     values, shape = foreground_scores(probs, labels)
-    every = probs.reshape(len(values), -1).sort(-1).values
+    every = probs.reshape(len(values), -1)
     rows = []
     for foreground, scores in zip(values, every, strict=True):
-        hits = foreground.numel() - torch.searchsorted(foreground.sort().values, thresholds)
-        inside = scores.numel() - torch.searchsorted(scores, thresholds)
+        hits, inside = _reached(foreground, thresholds), _reached(scores, thresholds)
         rows.append(precision_of_counts(hits, inside))
     return torch.stack(rows).reshape(*shape, -1)
+
+
+def _reached(values: Tensor, thresholds: Tensor) -> Tensor:
+    """How many of the values ``(N,)`` are at least each of the thresholds ``(G,)``, block by block."""
+    ascending, order = thresholds.sort()
+    counts = torch.zeros(len(ascending) + 1, dtype=torch.int64, device=values.device)
+    for block in values.split(BLOCK):
+        counts += torch.bincount(torch.bucketize(block.contiguous(), ascending, right=True), minlength=len(counts))
+    reached = counts.flip(0).cumsum(0).flip(0)[1:]
+    return torch.empty_like(reached).scatter_(0, order, reached)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,16 @@ def test_precision_curves_are_the_precision_and_one_for_an_empty_set(maps):
         torch.testing.assert_close(curves[..., k].double(), expected.double(), atol=1e-6, rtol=0)
 
 
+def test_precision_curves_count_ties_in_any_order_of_thresholds_block_by_block(maps, monkeypatch):
+    probs, labels = (maps[0] * 10).round() / 10, maps[1]
+    steps = STEPS[torch.randperm(len(STEPS), generator=torch.Generator().manual_seed(0))]
+    monkeypatch.setattr("monai_coat.functional.expected_gap.BLOCK", 7)
+    inside = probs[..., None] >= steps
+    hits, sizes = ((each.flatten(1, -2).sum(1)) for each in (inside & labels[..., None], inside))
+    expected = torch.where(sizes > 0, hits / sizes, 1.0)
+    assert torch.equal(precision_curves(probs, labels, steps)[:, 0], expected)
+
+
 def curves_of(maps, alpha):
     probs, labels = (each[torch.arange(30) != 7] for each in maps)
     coverage = coverage_curves(foreground_sketch(probs, labels, 64), STEPS)[:, 0]
