@@ -52,7 +52,7 @@ from monai_coat.calibration.statistics.file import (
     unpack_statistic,
 )
 from monai_coat.calibration.statistics.merging import merge_sites
-from monai_coat.calibration.summary import printed_cutoffs, summary_of
+from monai_coat.calibration.summary import printed_cutoffs, printed_number, summary_of
 
 __all__ = [
     "GUARANTEES",
@@ -91,6 +91,7 @@ __all__ = [
     "pack_calibration",
     "pack_statistic",
     "printed_cutoffs",
+    "printed_number",
     "risk_bound",
     "risk_named",
     "save_calibration",

@@ -17,6 +17,9 @@ __all__ = ["ScoreForms"]
 
 logger = logging.getLogger(__name__)
 
+BLOCK = 2**22
+"""Values that are looked at a time: almost always the first ones tell."""
+
 FEW_CLASSES, MANY_CLASSES = 4, 16
 """Up to so few classes a column of pixels may be one; more than so many are said, since they are likely rows."""
 
@@ -39,6 +42,11 @@ class ScoreForms:
         self._only_masks, self._zero, self._one = True, False, False
         self._lowest: list[float] = []
 
+    @property
+    def only_masks(self) -> bool:
+        """Whether nothing but 0 and 1 was seen so far."""
+        return self._only_masks
+
     def take(self, scores: Tensor, of_one: bool = False) -> None:
         """Look at a batch of scores.
 
@@ -55,9 +63,15 @@ class ScoreForms:
         if scores.dim() > 1 and scores.numel():
             self._see_lowest(scores.detach().movedim(1, 0).flatten(1).amin(1).tolist())
         if self._only_masks:
-            zeros, ones = scores == 0, scores == 1
-            self._only_masks = bool((zeros | ones).all())
-            self._zero, self._one = self._zero or bool(zeros.any()), self._one or bool(ones.any())
+            for block in scores.detach().as_subclass(Tensor).reshape(-1).split(BLOCK):
+                self._see_values(block)
+                if not self._only_masks:
+                    break
+
+    def _see_values(self, block: Tensor) -> None:
+        zeros, ones = block == 0, block == 1
+        self._only_masks = bool((zeros | ones).all())
+        self._zero, self._one = self._zero or bool(zeros.any()), self._one or bool(ones.any())
 
     def _see_lowest(self, lowest: list[float]) -> None:
         self._lowest = [min(pair) for pair in zip_longest(self._lowest, lowest, fillvalue=math.inf)]

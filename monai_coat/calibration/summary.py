@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks import risk_named
 
-__all__ = ["printed_cutoffs", "summary_of"]
+__all__ = ["printed_cutoffs", "printed_number", "summary_of"]
 
 
 def printed_cutoffs(result: CalibrationResult, digits: int = 6) -> tuple[str, ...]:
@@ -26,10 +26,20 @@ def printed_cutoffs(result: CalibrationResult, digits: int = 6) -> tuple[str, ..
         >>> printed_cutoffs(result)
         ('0.00392156',)
     """
-    rounding = ROUND_FLOOR if risk_named(result.controls).rises else ROUND_CEILING
-    context = Context(prec=digits, rounding=rounding)
+    return tuple(printed_number(cutoff, result.controls, digits) for cutoff in result.cutoff)
+
+
+def printed_number(value: float, controls: str, digits: int = 6) -> str:
+    """A cutoff or threshold as a short decimal, rounded as :func:`printed_cutoffs` does.
+
+    Args:
+        value: the number.
+        controls: name of the risk.
+        digits: significant digits, at most 15.
+    """
+    context = Context(prec=digits, rounding=ROUND_FLOOR if risk_named(controls).rises else ROUND_CEILING)
     # A float prints no "1E+1", and holds every decimal of so few digits.
-    return tuple(f"{float(context.create_decimal(Decimal(cutoff))):.{digits}g}" for cutoff in result.cutoff)
+    return f"{float(context.create_decimal(Decimal(value))):.{digits}g}"
 
 
 def summary_of(result: CalibrationResult) -> str:

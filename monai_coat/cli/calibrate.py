@@ -43,9 +43,10 @@ def add_to(commands: Any) -> None:
 def run_command(options: argparse.Namespace) -> Outcome:
     """Run the command."""
     from monai_coat.calibration import ExpectedRisk, risk_named
-    from monai_coat.predictions import calibrate_folder, describe_calibration, load_scorer, plain_values
+    from monai_coat.predictions import calibrate_folder, describe_calibration, load_scorer, plain_values, scorer_beside
 
     check_output(options.output, inputs_of(options))
+    check_output(scorer_beside(options.output), inputs_of(options))
     guarantee = ExpectedRisk(risk_named(options.risk), options.alpha)
     fitted = None if options.scorer is None else load_scorer(options.scorer)
     calibrated = calibrate_folder(folder_of(options), guarantee=guarantee, fitted=fitted)

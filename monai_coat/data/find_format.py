@@ -14,10 +14,9 @@ from monai_coat.data.arrays import array_shape, axes_that_fit
 from monai_coat.data.class_labels import ClassLabels
 from monai_coat.data.flat_files import size_of_flat
 from monai_coat.data.map_format import MapFormat, MapOptions, has_background
-from monai_coat.data.maps import VALUES
 from monai_coat.data.nnunet import NNUNet
-from monai_coat.data.sample_maps import all_channels, source_of
-from monai_coat.data.volumes import volume_grid
+from monai_coat.data.sample_maps import all_channels, source_of, unit_of
+from monai_coat.data.volumes import VALUES, volume_grid
 from monai_coat.files.names import is_array, is_volume
 
 __all__ = ["format_of"]
@@ -46,7 +45,7 @@ def format_of(
             f"--classes {','.join(f'{name}={number}' for number, name in enumerate(names, 1))}."
         )
     if options.are_masks:
-        return MapFormat(classes, "classes", "", "distance")
+        return MapFormat(classes, "classes", "", unit_of(source_of(samples[0])))
     axes = "czyx" if nnunet is not None else _axes(samples, options)
     maps, source = all_channels(samples[0], axes, nnunet), source_of(samples[0])
     if nnunet is not None:

@@ -12,10 +12,13 @@ from torch import Tensor
 
 from monai_coat.data.class_labels import ClassLabels
 
-__all__ = ["MapFormat", "MapOptions", "foreground_channels", "has_background"]
+__all__ = ["MapFormat", "MapOptions", "foreground_channels", "has_background", "refuse_softmax"]
 
-ROUNDING = 5e-3
-"""How far the channels of a softmax may be from 1 in sum, by rounding of each."""
+ROUNDING, MOST_ROUNDING = 5e-3, 2e-2
+"""How far the channels of a softmax may be from 1 in sum, by rounding of each; and all of them at most."""
+
+NEARLY = 0.2
+"""How far they are from 1 in sum where it is doubtful what they are."""
 
 AXES = tuple(form.format(order) for form in ("{}", "c{}", "{}c") for order in ("yx", "xy", "zyx", "xyz"))
 
@@ -58,7 +61,7 @@ class MapFormat:
         classes: names and labels; None for one class without a name.
         channels: "classes", or "background first": the first of a softmax.
         axes: of NumPy's files, see :class:`MapOptions`; empty of files that say it themselves.
-        values: "8 bit", "16 bit", "float" or "distance".
+        values: "8 bit", "16 bit", "float", "float16" and the like; of masks "distance", or "distance in pixels".
     """
 
     classes: ClassLabels | None
@@ -120,6 +123,11 @@ def has_background(maps: Tensor, classes: ClassLabels | None, source: str) -> bo
         ValueError: if the number of channels is that of the classes with or without a background, but not so their sum.
     """
     count, sums_to_one = maps.shape[0], maps.shape[0] > 1 and _sums_to_one(maps)
+    if count > 1 and not sums_to_one and _sums_to_one(maps, NEARLY):
+        raise ValueError(
+            f"maps must have channels that sum to 1, as of a softmax, or not at all so, got sums of nearly 1 in "
+            f"{source}; save probabilities with more digits."
+        )
     if classes is None:
         return sums_to_one
     if count == len(classes) + 1 and sums_to_one:
@@ -149,7 +157,21 @@ def foreground_channels(maps: MetaTensor, format: MapFormat, source: str) -> Met
     return maps[1:] if background else maps  # type: ignore[return-value]
 
 
-def _sums_to_one(maps: Tensor) -> bool:
+def refuse_softmax(maps: Tensor, source: str) -> None:
+    """Refuse channels that sum to 1 where each was to be a class: one of them is the background.
+
+    Raises:
+        ValueError: naming the source.
+    """
+    if maps.shape[0] > 1 and _sums_to_one(maps):
+        raise ValueError(
+            f"maps must have a channel for each class, as the others or the calibration's, got {maps.shape[0]} "
+            f"channels that sum to 1, as of a softmax with background, in {source}; give maps of the same network."
+        )
+
+
+def _sums_to_one(maps: Tensor, tolerance: float | None = None) -> bool:
     """Whether channels sum to 1 everywhere; outside of a crop they may all be 0."""
+    off = min(ROUNDING * maps.shape[0], MOST_ROUNDING) if tolerance is None else tolerance
     total = maps.as_subclass(Tensor).sum(0)
-    return bool((((total - 1).abs() <= ROUNDING) | (total == 0)).all()) and bool(total.any())
+    return bool((((total - 1).abs() <= off) | (total == 0)).all()) and bool(total.any())

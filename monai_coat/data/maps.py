@@ -14,16 +14,16 @@ from monai.utils import optional_import
 
 from monai_coat.data.arrays import read_array, to_channels_first
 from monai_coat.data.flat_files import flat_tensor, grey_values, open_upright
-from monai_coat.data.volumes import check_finite_values, read_volume
+from monai_coat.data.volumes import VALUES, check_finite_values, read_volume
 from monai_coat.files.names import is_array, is_volume
 from monai_coat.functional import float32_below
 
 pil_image, _ = optional_import("PIL.Image")
 
-__all__ = ["VALUES", "as_probabilities", "read_channels", "read_map"]
+__all__ = ["as_probabilities", "read_channels", "read_map"]
 
-VALUES = "map_values"
-"""Key, in a map's metadata, of how a flat file holds probabilities: "8 bit", "16 bit" or "float"."""
+FLOATS = {torch.float16: "float16", torch.float64: "float64"}
+"""Names of how files hold probabilities; of float32 it is "float"."""
 
 ROUNDING = 1e-5
 """How far above 1 a probability may be by rounding."""
@@ -92,7 +92,8 @@ def as_probabilities(values: MetaTensor, path: Path_) -> MetaTensor:
             "probabilities, not logits."
         )
     below = float32_below(values.as_tensor()).float()
-    return MetaTensor(below.clamp(max=1) if high > 1 else below, meta=values.meta)
+    kind = FLOATS.get(values.dtype, "float")
+    return MetaTensor(below.clamp(max=1) if high > 1 else below, meta={VALUES: kind, **values.meta})
 
 
 def _exact(values: MetaTensor) -> MetaTensor:

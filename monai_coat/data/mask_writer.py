@@ -11,7 +11,7 @@ from typing import Any
 
 import nibabel
 import numpy as np
-from monai.config import PathLike
+from monai.config import NdarrayOrTensor, PathLike
 from monai.data import ImageWriter, NibabelWriter
 from monai.data.folder_layout import default_name_formatter
 from monai.data.utils import to_affine_nd
@@ -42,6 +42,12 @@ class MaskWriter(NibabelWriter):
         >>> nibabel.load(folder / "0.nii.gz").shape
         (4, 4, 4)
     """
+
+    def set_data_array(self, data_array: NdarrayOrTensor, *args: Any, **options: Any) -> None:
+        """MONAI's, which leaves out a third axis of length 1; readers of this package want three."""
+        super().set_data_array(data_array, *args, **options)
+        lost = max(0, 3 - self.data_obj.ndim)
+        self.data_obj = self.data_obj[(..., *[None] * lost)]
 
     def set_metadata(self, meta_dict: Mapping[str, Any] | None, resample: bool = True, **options: Any) -> None:
         """MONAI's, and the forms of the image's header."""

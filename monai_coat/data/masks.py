@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from monai_coat.files.names import is_volume
 
 pil_image, _ = optional_import("PIL.Image")
 
-__all__ = ["UnclearMaskError", "check_whole", "read_label_map", "read_mask", "read_masks"]
+__all__ = ["UnclearMaskError", "as_mask", "check_whole", "mask_of_two", "read_label_map", "read_mask", "read_masks"]
 
 ROUNDING = 1e-3
 """How far a label may be from a whole number: slopes in headers and other formats round."""
@@ -90,11 +90,15 @@ def read_mask(path: Path_, threshold: float | None = None) -> MetaTensor:
         values, lossy = flat_tensor(pil_image.fromarray(grey_values(image, path)), path), is_lossy(image)
     if threshold is not None:
         check_finite_values(values, path, "mask", "write 0 where nothing is marked")
-        return _mask(values, values >= threshold)
-    return _mask_of_lossy(values, path) if lossy else _mask_of_two(values, path)
+        return as_mask(values, values >= threshold)
+    return _mask_of_lossy(values, path) if lossy else mask_of_two(values, path)
 
 
-def read_masks(paths: Sequence[Path_], threshold: float | None = None) -> Iterator[tuple[int, MetaTensor]]:
+def read_masks(
+    paths: Sequence[Path_],
+    threshold: float | None = None,
+    read: Callable[[Path_, float | None], MetaTensor] = read_mask,
+) -> Iterator[tuple[int, MetaTensor]]:
     """Read the masks of one collection, in which foreground must have the same value in all.
 
     A mask that is empty but for a little noise, as compression leaves it (values up to 16, in at most one pixel of a
@@ -103,6 +107,7 @@ def read_masks(paths: Sequence[Path_], threshold: float | None = None) -> Iterat
     Args:
         paths: the files.
         threshold: see :func:`read_mask`.
+        read: reader of one file.
 
     Yields:
         Place in ``paths``, and mask; noisy ones last.
@@ -114,7 +119,7 @@ def read_masks(paths: Sequence[Path_], threshold: float | None = None) -> Iterat
     unclear: list[tuple[int, UnclearMaskError]] = []
     for place, path in enumerate(paths):
         try:
-            mask = read_mask(path, threshold)
+            mask = read(path, threshold)
         except UnclearMaskError as error:
             unclear.append((place, error))
             continue
@@ -129,7 +134,7 @@ def read_masks(paths: Sequence[Path_], threshold: float | None = None) -> Iterat
     for place, doubt in unclear:
         if values != [255] or not doubt.is_noise:
             raise doubt
-        yield place, read_mask(paths[place], threshold=128)
+        yield place, read(paths[place], 128)
 
 
 def read_label_map(path: Path_) -> MetaTensor:
@@ -173,12 +178,12 @@ def _check_depth(image: Any, path: Path_) -> None:
         )
 
 
-def _mask_of_two(values: MetaTensor, path: Path_) -> MetaTensor:
+def mask_of_two(values: MetaTensor, path: Path_) -> MetaTensor:
     """Where the larger of two values is; there must be no third."""
     for foreground in FOREGROUND:
         inside = values == foreground
         if bool((inside | (values == 0)).all()):
-            return _mask(values, inside, foreground)
+            return as_mask(values, inside, foreground)
     present = values.unique().tolist()
     listed = ", ".join(f"{value:g}" for value in present[:6]) + (", ..." if len(present) > 6 else "")
     few = float((values != 0).float().mean()) <= 0.01
@@ -220,20 +225,20 @@ def _mask_of_lossy(values: MetaTensor, path: Path_) -> MetaTensor:
             f"mask must be black and white, got {middle:.0%} of the pixels in between in {path}; give a threshold, or "
             "save the mask as PNG."
         )
-    return _mask(values, values >= 128, 255)
+    return as_mask(values, values >= 128, 255)
 
 
 def _mask_of_palette(image: Any, path: Path_) -> MetaTensor:
     """The mask of a palette image: its two indices, where colours say the same, or else its grey values."""
     indices, colours = np.asarray(image), np.asarray(image.convert("RGB"))
     if not any(set(np.unique(indices)) <= {0, foreground} for foreground in FOREGROUND):
-        return _mask_of_two(flat_tensor(pil_image.fromarray(grey_values(image, path)), path), path)
+        return mask_of_two(flat_tensor(pil_image.fromarray(grey_values(image, path)), path), path)
     if not np.array_equal(indices > 0, colours.max(-1) > 0):
         raise ValueError(
             f"mask must be black where nothing is marked, got a palette in {path} whose first colour is not; save the "
             "mask as 0 and 255 in one grey channel."
         )
-    return _mask_of_two(_indices(image, path), path)
+    return mask_of_two(_indices(image, path), path)
 
 
 def _indices(image: Any, path: Path_) -> MetaTensor:
@@ -242,7 +247,7 @@ def _indices(image: Any, path: Path_) -> MetaTensor:
     return flat_tensor(pil_image.fromarray(values.astype(np.uint8) if image.mode == "1" else values), path)
 
 
-def _mask(values: MetaTensor, mask: Tensor, foreground: int = 0) -> MetaTensor:
+def as_mask(values: MetaTensor, mask: Tensor, foreground: int = 0) -> MetaTensor:
     """A mask with the metadata of its file, and the value of foreground in it, if one was seen."""
     plain = mask.as_subclass(Tensor)
     seen = {FOREGROUND_KEY: foreground if bool(plain.any()) else 0}

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from monai_coat.files import read_json
 __all__ = ["NNUNet", "find_nnunet", "on_segmentation"]
 
 DESCRIPTION, PLANS = "dataset.json", "plans.json"
+ARRAY = "probabilities"
+"""The array of nnU-Net's files, by which they are known: other data sets have a dataset.json too."""
+
 UP = 3
 """Folders above that of predictions in which the description is looked for: ``fold_0/validation`` lies below it."""
 
@@ -46,6 +50,7 @@ class NNUNet:
         order: of regions, the label that each writes into the segmentation, one after the other; empty of a softmax.
         ending: ending of segmentations and labels.
         reoriented: whether its reader turned volumes to one orientation, as ``plans.json`` says; None if it is unknown.
+        has_ignored: whether labels may mark voxels as of no known class.
     """
 
     classes: ClassLabels
@@ -53,20 +58,54 @@ class NNUNet:
     order: tuple[int, ...]
     ending: str
     reoriented: bool | None = None
+    has_ignored: bool = False
+
+    def refuse_ignored(self) -> None:
+        """Refuse reference labels that may mark voxels as of no known class.
+
+        Raises:
+            ValueError: if the description has such a label.
+        """
+        if self.has_ignored:
+            raise ValueError(
+                f"labels must all be of classes or background, got the label 'ignore' in {DESCRIPTION}: voxels without "
+                "a known class cannot be counted; correct these labels, or leave their images out and the entry away."
+            )
 
 
-def find_nnunet(folder: Path) -> NNUNet | None:
-    """The description of a folder of nnU-Net's predictions, in it or up to three folders above; None if it is no such.
+def find_nnunet(folders: Sequence[Path]) -> NNUNet | None:
+    """The description of nnU-Net's predictions, in their folder or up to three folders above; None if they are no such.
 
     Raises:
-        ValueError: if there is a description, but not as nnU-Net v2 reads it.
+        ValueError: if there is a description, but not as nnU-Net v2 reads it; or if folders have different ones.
     """
-    if not any(folder.glob("*.npz")):
+    found = [_found(folder) for folder in folders]
+    for folder, description in zip(folders, found, strict=True):
+        if description != found[0]:
+            raise ValueError(
+                f"folders of predictions must be of one dataset of nnU-Net, but {DESCRIPTION} or {PLANS} say something "
+                f"else, or are not there, for {folder} than for {folders[0]}; calibrate on predictions of one dataset."
+            )
+    return found[0]
+
+
+def _found(folder: Path) -> NNUNet | None:
+    arrays = sorted(folder.glob("*.npz"))
+    if not arrays or ARRAY not in _names_in(arrays[0]):
         return None
     for place in [folder, *folder.parents][: UP + 1]:
         if (place / DESCRIPTION).is_file():
             return _described(place / DESCRIPTION)
     return None
+
+
+def _names_in(path: Path) -> list[str]:
+    """Names of the arrays of a file; none if it is damaged, which its reader will say."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except (OSError, zipfile.BadZipFile):
+        return [ARRAY]
 
 
 def _described(path: Path) -> NNUNet:
@@ -78,20 +117,18 @@ def _described(path: Path) -> NNUNet:
             f"something else in {path}; copy it from the dataset."
         )
     entries = {name: _values(value, path) for name, value in labels.items() if name != "background"}
-    if "ignore" in entries:
-        raise ValueError(
-            f"labels must all be of classes or background, got the label 'ignore' in {path}: voxels without a known "
-            "class cannot be counted; correct these labels, or leave their images out and the entry away."
-        )
+    has_ignored = entries.pop("ignore", None) is not None
     if not any(len(values) > 1 for values in entries.values()):
-        return NNUNet(_consecutive(entries, path), True, (), ending, _is_reoriented(path.with_name(PLANS)))
+        classes = _consecutive(entries, path)
+        return NNUNet(classes, True, (), ending, _is_reoriented(path.with_name(PLANS)), has_ignored)
     order = content.get("regions_class_order")
     if not isinstance(order, list) or len(order) != len(entries) or not all(isinstance(each, int) for each in order):
         raise ValueError(
             f"regions_class_order must list a label for each of the {len(entries)} regions, got {order!r} in {path}; "
             "copy the file from the dataset."
         )
-    return NNUNet(ClassLabels.of(entries), False, tuple(order), ending, _is_reoriented(path.with_name(PLANS)))
+    classes = ClassLabels.of(entries)
+    return NNUNet(classes, False, tuple(order), ending, _is_reoriented(path.with_name(PLANS)), has_ignored)
 
 
 def _is_reoriented(plans: Path) -> bool | None:

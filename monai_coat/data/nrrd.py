@@ -106,7 +106,9 @@ def _header(file: IO[bytes], path: Path_) -> dict[str, Any]:
     if not start.startswith(b"NRRD") or end < 2:
         raise _unreadable(path, ValueError("it does not begin as one"))
     try:
-        header: dict[str, Any] = dict(nrrd.read_header(start[:end].decode("ascii").splitlines(keepends=True)))
+        header: dict[str, Any] = dict(
+            nrrd.read_header(start[:end].decode("utf-8", "replace").splitlines(keepends=True))
+        )
         elsewhere = {"data file", "datafile", "line skip", "lineskip", "byte skip", "byteskip"} & header.keys()
         if elsewhere:
             raise ValueError(f"its values must follow the header, got the field {min(elsewhere)!r}")

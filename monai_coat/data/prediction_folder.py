@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,13 @@ from monai.data import MetaTensor
 from torch import Tensor
 
 from monai_coat.calibration import CalibrationResult, CoverageStatistic, ScoreForms, Statistic, calibrate
-from monai_coat.data.class_labels import ClassLabels
 from monai_coat.data.find_format import format_of
-from monai_coat.data.map_format import MapFormat, MapOptions, foreground_channels
+from monai_coat.data.map_format import MapFormat, MapOptions, foreground_channels, refuse_softmax
 from monai_coat.data.map_listing import Folder, Folders, list_maps
-from monai_coat.data.maps import VALUES
 from monai_coat.data.masks import read_masks
 from monai_coat.data.nnunet import NNUNet, find_nnunet
-from monai_coat.data.sample_maps import all_channels, distances, label_map, on_map, source_of
-from monai_coat.files.names import is_array
+from monai_coat.data.sample_maps import all_channels, distances, label_map, mask_of_one, on_map, source_of, unit_of
+from monai_coat.data.volumes import VALUES
 from monai_coat.files.progress import followed
 from monai_coat.functional import images_needed
 
@@ -66,15 +65,38 @@ class PredictionFolder:
             ValueError: naming the file, if it cannot be read, or is of another format than the folder's.
         """
         if self.options.are_masks:
+            self._check_values(unit_of(source_of(sample)), sample)
             return distances(sample, self.format.classes)
         maps = all_channels(sample, self.format.axes, self.nnunet)
-        values = maps.meta.get(VALUES, "float")
+        self._check_values(maps.meta.get(VALUES, "float"), sample)
+        foreground = foreground_channels(maps, self.format, source_of(sample))
+        if self.nnunet is None and self.format.channels == "classes" and isinstance(sample["probs"], str):
+            refuse_softmax(maps, source_of(sample))
+        return foreground
+
+    def _check_values(self, values: str, sample: Sample) -> None:
         if values != self.format.values:
             raise ValueError(
                 f"maps must have values of {self.format.values}, as the others or the calibration, got {values} in "
-                f"{sample['probs']}; save all maps in one way."
+                f"{source_of(sample)}; save all maps in one way."
             )
-        return foreground_channels(maps, self.format, source_of(sample))
+
+    def refuse_segmentations(self) -> None:
+        """Refuse maps that are all segmentations; maps are read until one is none.
+
+        Raises:
+            ValueError: if all are of 0 and 1, and both are there.
+        """
+        forms = ScoreForms()
+        for sample in () if self.options.are_masks else self.samples:
+            forms.take(self.read(sample).as_tensor()[None])
+            if not forms.only_masks:
+                return
+        self._check_forms(forms)
+
+    def _check_forms(self, forms: ScoreForms) -> None:
+        if not self.options.are_masks:
+            forms.check(f"{source_of(self.samples[0])} and the others are segmentations: give the probability maps")
 
     def pairs(self) -> Iterator[tuple[Sample, MetaTensor, Tensor]]:
         """Of each image the sample, its maps, and its masks as bool, both ``(C, *spatial)``.
@@ -84,20 +106,21 @@ class PredictionFolder:
                 elsewhere than its map.
         """
         labels = [sample["label"] for sample in self.samples]
-        if self.format.classes is None and not any(is_array(label) for label in labels):
-            for place, mask in read_masks(labels, self.options.mask_threshold):
+        classes = self.format.classes
+        if classes is None:
+            read = partial(mask_of_one, axes=self.format.axes)
+            for place, mask in read_masks(labels, self.options.mask_threshold, read):
                 sample = self.samples[place]
                 maps = self.read(sample)
                 yield sample, maps, on_map(mask, maps, sample).as_tensor().bool()
             return
-        classes = self.format.classes or ClassLabels.numbered(1)
         present = torch.zeros(len(classes), dtype=torch.bool)
         for sample in self.samples:
             maps = self.read(sample)
-            label = on_map(label_map(sample["label"], self.format.axes), maps, sample)
-            masks = classes.masks(label, sample["label"])
+            masks = classes.masks(on_map(label_map(sample["label"], self.format.axes), maps, sample), sample["label"])
             present |= masks.flatten(1).any(1)
             yield sample, maps, masks
+            del maps, masks  # before the next ones are read
         if self.is_numbered and not bool(present.all()):
             raise ValueError(
                 f"maps have channels of {len(classes)} classes, with labels 1 to {len(classes)}, but no mask holds "
@@ -128,8 +151,8 @@ class PredictionFolder:
                 statistic.update(scores[None], masks[None])
             except ValueError as error:
                 raise ValueError(f"{error} (in {source_of(sample)})") from None
-        if not self.options.are_masks:
-            forms.check(f"{source_of(self.samples[0])} and the others are segmentations: give the probability maps")
+            del maps, masks, scores  # before the next ones are read
+        self._check_forms(forms)
         return of_scores
 
 
@@ -166,10 +189,12 @@ def open_predictions(
         (2, '8 bit')
     """
     options = options or MapOptions()
-    first = _first_folder(probs)
-    nnunet = None if options.are_masks or isinstance(probs, Mapping) else find_nnunet(first)
+    folders = _folders_of(probs)
+    nnunet = None if options.are_masks or isinstance(probs, Mapping) else find_nnunet(folders)
+    if isinstance(probs, Mapping) and format is not None:
+        probs = _in_order(probs, format)
     samples = list_maps(probs, {"labels": labels, "images": images}, options.suffix, nnunet)
-    count = 1 if isinstance(probs, str | os.PathLike | Mapping) else len(list(probs))
+    count = 1 if isinstance(probs, Mapping) else len(folders)
     names = tuple(probs) if isinstance(probs, Mapping) else ()
     return _opened(samples, options, format, nnunet, count, names)
 
@@ -227,7 +252,7 @@ def _opened(
     names: tuple[str, ...] = (),
 ) -> PredictionFolder:
     found = format_of(samples, options, nnunet, names) if format is None else format
-    if options.are_masks != (found.values == "distance"):
+    if options.are_masks != found.values.startswith("distance"):
         given, wanted = ("masks", "maps") if options.are_masks else ("maps", "masks")
         raise ValueError(f"predictions must be {wanted}, as the calibration's were, got {given}; give those.")
     if format is not None and nnunet is not None and (options.classes or nnunet.classes) != format.classes:
@@ -235,16 +260,33 @@ def _opened(
             f"maps must be of the classes {format.classes} of the calibration, got {nnunet.classes} in dataset.json; "
             "calibrate on predictions of this dataset."
         )
+    if nnunet is not None and "label" in samples[0]:
+        nnunet.refuse_ignored()
+    if options.mask_threshold is not None and found.classes is not None:
+        raise ValueError(
+            f"mask_threshold must not be given with several classes, {found.classes}, whose labels say what they are; "
+            "leave it out."
+        )
     is_numbered = format is None and nnunet is None and options.classes is None and found.count > 1
     return PredictionFolder(tuple(samples), found, options, nnunet, folders, is_numbered)
 
 
-def _first_folder(probs: Folders) -> Path:
-    folders = (
-        [probs]
-        if isinstance(probs, str | os.PathLike)
-        else list(probs.values() if isinstance(probs, Mapping) else probs)
-    )
-    if not folders:
+def _folders_of(probs: Folders) -> list[Path]:
+    given = [probs] if isinstance(probs, str | os.PathLike) else list(_values(probs))
+    if not given:
         raise ValueError("probs must name at least one folder of maps, got none.")
-    return Path(folders[0]).absolute()
+    return [Path(folder).absolute() for folder in given]
+
+
+def _values(probs: Sequence[Folder] | Mapping[str, Folder]) -> Iterable[Folder]:
+    return probs.values() if isinstance(probs, Mapping) else probs
+
+
+def _in_order(probs: Mapping[str, Folder], format: MapFormat) -> dict[str, Folder]:
+    """A folder for each class of a format, in the order of its classes."""
+    if set(probs) != set(format.names):
+        raise ValueError(
+            f"probs must name a folder for each of the classes {', '.join(format.names) or 'of one folder'} of the "
+            f"calibration, got {', '.join(probs)}; name them as it does."
+        )
+    return {name: probs[name] for name in format.names}

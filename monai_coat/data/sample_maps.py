@@ -17,14 +17,15 @@ from monai.data import MetaTensor
 from monai_coat.data.arrays import read_array, to_channels_first
 from monai_coat.data.class_labels import ClassLabels
 from monai_coat.data.grids import to_grid
-from monai_coat.data.maps import VALUES, as_probabilities, read_channels
-from monai_coat.data.masks import check_whole, read_label_map, read_mask
+from monai_coat.data.maps import as_probabilities, read_channels
+from monai_coat.data.masks import as_mask, check_whole, mask_of_two, read_label_map, read_mask
 from monai_coat.data.nnunet import NNUNet, on_segmentation
 from monai_coat.data.readable import check_same_kind
+from monai_coat.data.volumes import VALUES
 from monai_coat.files.names import is_array, is_volume
 from monai_coat.scorers.distance_map import distance_map
 
-__all__ = ["all_channels", "distances", "label_map", "on_map", "source_of"]
+__all__ = ["all_channels", "distances", "label_map", "mask_of_one", "on_map", "source_of", "unit_of"]
 
 Sample = Mapping[str, Any]
 
@@ -75,8 +76,17 @@ def distances(sample: Sample, classes: ClassLabels | None) -> MetaTensor:
     path = source_of(sample)
     labels = read_mask(path) if classes is None else read_label_map(path)
     masks = labels.as_tensor().bool() if classes is None else classes.masks(labels, path)
+    if is_volume(path) and labels.dim() != 4:
+        raise ValueError(
+            f"masks must have three axes in volumes, got {tuple(labels.shape[1:])} in {path}; save flat ones as PNG."
+        )
     spacing = np.linalg.norm(np.asarray(labels.affine)[:3, :3], axis=0) if is_volume(path) else np.ones(2)
     return MetaTensor(distance_map(masks, spacing.tolist()), meta=labels.meta)
+
+
+def unit_of(path: str) -> str:
+    """What distances of a file of masks are measured in, as a format of maps has it."""
+    return "distance" if is_volume(path) else "distance in pixels"
 
 
 def label_map(path: str, axes: str) -> MetaTensor:
@@ -101,6 +111,18 @@ def label_map(path: str, axes: str) -> MetaTensor:
         )
     values = np.ascontiguousarray(to_channels_first(array, spatial), np.float32)
     return check_whole(MetaTensor(torch.from_numpy(values)), path)
+
+
+def mask_of_one(path: str, threshold: float | None, axes: str) -> MetaTensor:
+    """The mask of a folder's only class, bool ``(1, *spatial)``; see :func:`~monai_coat.data.read_mask`.
+
+    Raises:
+        ValueError: naming the file, if it cannot be read, or does not say what is foreground.
+    """
+    if not is_array(path):
+        return read_mask(path, threshold)
+    values = label_map(path, axes)
+    return mask_of_two(values, path) if threshold is None else as_mask(values, values >= threshold)
 
 
 def on_map(mask: MetaTensor, maps: MetaTensor, sample: Sample) -> MetaTensor:

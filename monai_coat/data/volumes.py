@@ -23,7 +23,7 @@ from monai_coat.data.loading import load_by
 from monai_coat.data.nrrd import nrrd_grid, read_nrrd
 from monai_coat.files.names import is_nrrd, kind_of
 
-__all__ = ["FORM", "MOST_VOXELS", "check_finite_values", "read_volume", "volume_grid"]
+__all__ = ["FORM", "MOST_VOXELS", "VALUES", "check_finite_values", "read_volume", "volume_grid"]
 
 MOST_VOXELS = 2**29
 """Voxels of a volume: in double precision they take 4 GiB."""
@@ -36,6 +36,9 @@ FORM = (
     *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
 )
 """Fields of a NIfTI header that say where voxels lie."""
+
+VALUES = "map_values"
+"""Key, in a map's metadata, of how its file holds numbers: "8 bit", "16 bit", "float", "float16" and so on."""
 
 Path_ = str | os.PathLike[str]
 
@@ -55,13 +58,16 @@ def read_volume(path: Path_, dtype: type | None = np.float32) -> MetaTensor:
     """
     if is_nrrd(path):
         return read_nrrd(path, dtype)
-    _, form = _open(path)
+    opened, form = _open(path)
     try:
         with np.errstate(over="ignore"):  # what becomes infinite is refused by those who read numbers
             volume = load_by(NibabelReader(), path, dtype)
     except Exception as error:  # nibabel raises a dozen kinds about damaged files
         raise _unreadable(path, error) from None
     volume.meta.update(form)
+    if np.dtype(opened.get_data_dtype()).kind != "f":
+        volume.meta[VALUES] = f"{8 * opened.get_data_dtype().itemsize} bit, scaled"
+    volume = _of_three_axes(volume, path)
     # Files have the first axis fastest, and steps over large strides take ten times as long.
     return volume.contiguous()  # type: ignore[return-value]
 
@@ -123,6 +129,18 @@ def _unpacked(path: Path, size: int) -> int:
 def _unreadable(path: Path_, error: BaseException) -> ValueError:
     said = str(error) or type(error).__name__
     return ValueError(f"volume must be a readable NIfTI file, got {path} ({said}); replace the file.")
+
+
+def _of_three_axes(volume: MetaTensor, path: Path_) -> MetaTensor:
+    """``(channels, x, y, z)`` of files with an axis of time that has one step: channels are then the fifth axis."""
+    if volume.dim() == 5 and volume.shape[-1] == 1:
+        return volume[..., 0]  # type: ignore[return-value]
+    if volume.dim() > 4:
+        raise ValueError(
+            f"volume must have three axes and perhaps channels, got {tuple(volume.shape[1:])} and {volume.shape[0]} "
+            f"channels in {path}; save one file for each step of time."
+        )
+    return volume
 
 
 def check_finite_values(values: Tensor, path: Path_, name: str, remedy: str) -> None:

@@ -49,6 +49,7 @@ def followed(parts: Iterable[Part], total: int, logger: logging.Logger, what: st
             logger.info("%s: %s", what, progress.after(number))
             said = now
         yield part
+        del part  # which may be large, before the next one is made
 
 
 class TimeLeft:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from monai_coat.predictions.apply import apply_calibration
-from monai_coat.predictions.calibrate import CalibratedMaps, calibrate_folder, load_calibrated_maps
+from monai_coat.predictions.calibrate import CalibratedMaps, calibrate_folder, load_calibrated_maps, scorer_beside
 from monai_coat.predictions.describe import describe_calibration, plain_values
 from monai_coat.predictions.dicom_output import DicomOutput
 from monai_coat.predictions.evaluate import evaluate_folder, records_of_folder
@@ -26,4 +26,5 @@ __all__ = [
     "load_scorer",
     "plain_values",
     "records_of_folder",
+    "scorer_beside",
 ]

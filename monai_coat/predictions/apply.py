@@ -18,13 +18,14 @@ import numpy as np
 from monai.data import MetaTensor
 from torch import Tensor
 
+from monai_coat.calibration import printed_number
 from monai_coat.data import PredictionFolder
 from monai_coat.files import replacing, write_json
 from monai_coat.files.names import is_volume
 from monai_coat.files.progress import followed
 from monai_coat.predictions.calibrate import CalibratedMaps
 from monai_coat.predictions.dicom_output import DicomOutput
-from monai_coat.predictions.masks import mask_path, space_of, write_mask
+from monai_coat.predictions.masks import check_labels_fit, mask_path, space_of, write_mask
 from monai_coat.transforms import CertaintyLabels, CertaintyMap, ConformalMask
 
 __all__ = ["apply_calibration"]
@@ -43,6 +44,8 @@ def apply_calibration(
 ) -> list[dict[str, Any]]:
     """Write the prediction set of every image of a folder, each in its map's own space and format.
 
+    ``sets.csv`` and ``labels.json`` are removed first and written last: where they are, the masks are of one run.
+
     A mask has the name of its map. Those of several classes, which may overlap, are in a folder for each class. With a
     calibration of false positives there is one label map instead, of what is certain and what is possible of each
     class, and ``labels.json`` says what its labels mean, see :class:`~monai_coat.transforms.CertaintyLabels`.
@@ -56,8 +59,9 @@ def apply_calibration(
         dicom: the images' DICOM series, to write a segmentation of each beside, with the promise in it.
 
     Returns:
-        The rows of ``sets.csv``: of each image and class ``id``, ``class``, ``threshold`` in the map (empty if sets are
-        no cuts of it), ``size`` in voxels, ``millilitres`` of volumes, and ``share`` of the image.
+        The rows of ``sets.csv``: of each image and class ``id``, ``class``, ``threshold`` in the map, rounded to the
+        safe side (empty if sets are no cuts of it), ``size`` in voxels, ``millilitres`` of volumes, and ``share`` of
+        the image.
 
     Raises:
         ValueError: naming the file, if a map cannot be read or is of another format; or if the calibrations do not
@@ -69,12 +73,19 @@ def apply_calibration(
     graded = None if certain is None else CertaintyMap(calibrated.result, certain.result)
     output, rows = Path(output), []
     _check_places(folder, [output, *(output / name for name in names)])
+    if graded is not None:
+        check_labels_fit(
+            max(CertaintyLabels(names).values.values()), [mask_path(output, each) for each in folder.samples]
+        )
+    folder.refuse_segmentations()
+    for name in ("sets.csv", "labels.json"):
+        (output / name).unlink(missing_ok=True)
     for sample in followed(folder.samples, len(folder), logger, "apply"):
         maps = folder.read(sample)
         scores = MetaTensor(calibrated.fitted.score(maps), meta=maps.meta)
         sets = cut(scores).as_subclass(Tensor).bool()
         thresholds = calibrated.fitted.thresholds(maps, calibrated.result.cutoff)
-        rows += _rows(sample, sets, thresholds, names, maps)
+        rows += _rows(sample, sets, thresholds, names, maps, calibrated.result.controls)
         if segmentations is not None:
             segmentations.write(sample, sets, scores, maps)
         if graded is not None:
@@ -103,13 +114,18 @@ def _check_places(folder: PredictionFolder, places: Sequence[Path]) -> None:
 
 
 def _rows(
-    sample: Mapping[str, Any], sets: Tensor, thresholds: list[float] | None, names: tuple[str, ...], maps: MetaTensor
+    sample: Mapping[str, Any],
+    sets: Tensor,
+    thresholds: list[float] | None,
+    names: tuple[str, ...],
+    maps: MetaTensor,
+    controls: str,
 ) -> list[dict[str, Any]]:
     voxel = abs(float(np.linalg.det(np.asarray(maps.affine)[:3, :3]))) / 1000 if is_volume(space_of(sample)) else None
     rows = []
     for index, name in enumerate(names):
         size = int(sets[index].sum())
-        threshold = "" if thresholds is None else round(thresholds[index], 6)
+        threshold = "" if thresholds is None else float(printed_number(thresholds[index], controls))
         volume = "" if voxel is None else round(size * voxel, 4)
         share = round(size / sets[index].numel(), 6)
         rows.append(dict(zip(COLUMNS, (sample["id"], name, threshold, size, volume, share), strict=True)))

@@ -7,6 +7,7 @@ Tested by tests/predictions/test_refusals.py.
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,11 @@ from monai_coat.data import MapFormat, PredictionFolder
 from monai_coat.predictions.fitted_scorer import FittedScorer, load_scorer, token_of
 from monai_coat.scorers import ProbabilityScorer
 
-__all__ = ["CalibratedMaps", "calibrate_folder", "load_calibrated_maps"]
+__all__ = ["CalibratedMaps", "calibrate_folder", "load_calibrated_maps", "scorer_beside"]
+
+logger = logging.getLogger(__name__)
+
+CALIBRATED = "calibrated on"
 
 CRC = FittedScorer("crc", ProbabilityScorer(), {"_target_": "ProbabilityScorer"})
 """One threshold for all images."""
@@ -60,9 +65,14 @@ class CalibratedMaps:
         """Write the calibration, and beside it its scorer; returns both files.
 
         The scorer is written first: a run that ends between the two leaves no calibration without its scorer.
+
+        Raises:
+            ValueError: if the path is a folder, or does not end in ``.json``.
         """
         path = Path(path)
-        beside = _beside(path)
+        beside = scorer_beside(path)
+        if path.is_dir() or beside.is_dir():
+            raise ValueError(f"output must be a file, got {path}, which is a folder; name another.")
         self.fitted.save(beside)
         save_calibration(self.result, path)
         return [path, beside]
@@ -96,12 +106,19 @@ def calibrate_folder(
             "maps of this kind."
         )
     promised = _named(as_guarantee(guarantee, alpha), folder.format)
-    statistic, tokens = promised.statistic(), {}
+    sources: dict[str, str] = {}
+    statistic = promised.statistic()
 
     def score(maps: MetaTensor, masks: Tensor, source: str) -> Tensor:
         token = token_of(maps.as_tensor(), masks)
-        fitted.refuse_seen(token, source)
-        tokens[token] = "calibrated on"
+        if token is not None:
+            fitted.refuse_seen(token, source)
+            if token in sources:
+                raise ValueError(
+                    f"images must be different ones, got the map and mask of {sources[token]} again in {source}; leave "
+                    "copies out."
+                )
+            sources[token] = source
         return fitted.score(maps)
 
     forms = folder.collect(statistic, score)
@@ -110,7 +127,8 @@ def calibrate_folder(
     words = result.guarantee + (FOLDS.format(folder.folders) if folder.folders > 1 else "")
     identity = replace(identity_of(fitted.scorer), pipeline=folder.format.to_entries())
     result = replace(result, guarantee=words, method=fitted.method, identity=identity)
-    return CalibratedMaps(result, replace(fitted, format=folder.format, seen={**fitted.seen, **tokens}))
+    seen = {**fitted.seen, **dict.fromkeys(sources, CALIBRATED)}
+    return CalibratedMaps(result, replace(fitted, format=folder.format, seen=seen))
 
 
 def _named(guarantee: Guarantee, format: MapFormat) -> Guarantee:
@@ -129,10 +147,15 @@ def load_calibrated_maps(path: str | os.PathLike[str]) -> CalibratedMaps:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no calibration of saved maps, or the scorer beside it is another than it was made with.
     """
-    result, beside = load_calibration(path), _beside(Path(path))
+    result, beside = load_calibration(path), scorer_beside(Path(path))
     format = MapFormat.from_entries(result.identity.pipeline)
-    fitted = CRC if result.method == "crc" and not beside.exists() else load_scorer(beside)
+    has_none = result.method == "crc" and not beside.exists()
+    if has_none:
+        logger.warning("%s is not there: nothing tells whether an image is one of the calibration's", beside)
+    fitted = CRC if has_none else load_scorer(beside)
     try:
+        if not has_none and list(fitted.seen.values()).count(CALIBRATED) < max(result.n):
+            raise ValueError(f"it has not seen the {max(result.n)} images of the calibration")
         expected = replace(identity_of(fitted.scorer), pipeline=format.to_entries())
         check_calibration_fits(result, classes=format.count, identity=expected)
     except ValueError as error:
@@ -140,5 +163,12 @@ def load_calibrated_maps(path: str | os.PathLike[str]) -> CalibratedMaps:
     return CalibratedMaps(result, replace(fitted, format=format))
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f"{path.name.removesuffix('.json')}.scorer.pt")
+def scorer_beside(path: Path) -> Path:
+    """The file of a calibration's scorer.
+
+    Raises:
+        ValueError: if the calibration's does not end in ``.json``.
+    """
+    if path.suffix != ".json":
+        raise ValueError(f"calibration must be a file that ends in .json, got {path}; name it {path.stem}.json.")
+    return path.with_name(f"{path.stem}.scorer.pt")

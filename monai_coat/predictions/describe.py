@@ -52,22 +52,22 @@ def _taken(calibrated: CalibratedMaps, index: int) -> str:
     printed, cutoff = printed_cutoffs(result)[index], result.cutoff[index]
     if result.method != "crc":
         return f"each image has its own threshold, moved by the cutoff {printed} of the scores of {result.method}"
-    if values == "distance":
-        return _margin(cutoff, risk_named(result.controls).rises)
+    if values.startswith("distance"):
+        return _margin(cutoff, risk_named(result.controls).rises, "pixels" if values.endswith("pixels") else "mm")
     if values in WHOLE:
         return f"take probabilities >= {printed} ({values.replace(' ', '-')} values >= {_whole(cutoff, WHOLE[values])})"
     return f"take probabilities >= {printed}"
 
 
-def _margin(cutoff: float, is_safe_larger: bool) -> str:
+def _margin(cutoff: float, is_safe_larger: bool, unit: str) -> str:
     """A cutoff of distances in words; rounded to the side on which the promise is kept."""
     reach = margin_of(min(max(cutoff, 0.0), 1.0))
     if math.isinf(reach):
         return "take everything" if reach > 0 else "take what lies where all is mask"
     rounded = (math.ceil if is_safe_larger else math.floor)(reach * 1000) / 1000
     if rounded < 0:
-        return f"take what lies {-rounded:g} (mm, or pixels) or more inside the mask, between centres of voxels"
-    return f"take what lies within {rounded:g} (mm, or pixels) of the mask, between centres of voxels"
+        return f"take what lies {-rounded:g} {unit} or more inside the mask, between centres of voxels"
+    return f"take what lies within {rounded:g} {unit} of the mask, between centres of voxels"
 
 
 def _whole(cutoff: float, scale: int) -> int:

@@ -86,6 +86,7 @@ def evaluate_folder(
     Raises:
         ValueError: as :func:`records_of_folder`; or if no image has foreground.
     """
+    folder.refuse_segmentations()
     records, places = records_of_folder(calibrated, folder)
     output, alpha, tables = Path(output), calibrated.result.alpha, {}
     for index, (name, of_class) in enumerate(records.items()):

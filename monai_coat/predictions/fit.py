@@ -62,6 +62,7 @@ def fit_scorer(
         raise ValueError(f"method must be one of {', '.join(FOR_MAPS)}, got {method!r}; correct the name.")
     seen: dict[str, str] = {}
     sketched = SketchedMaps.collect(_remembered(pairs, seen))
+    _check_foreground(sketched)
     with torch.random.fork_rng(devices=[]):
         made = METHODS[method].fit(sketched, alpha, seed, **settings)
     if made.scorer is None or made.config is None:
@@ -78,8 +79,19 @@ def fit_folder(
     return FittedScorer(method, fitted.scorer, fitted.config, alpha, folder.format, fitted.seen)
 
 
+def _check_foreground(sketched: SketchedMaps) -> None:
+    counts = (~torch.isnan(sketched.sketches[..., 0])).sum(0).tolist()
+    if min(counts) < 1:
+        raise ValueError(
+            f"images to learn from must have foreground of each class, got {len(sketched)} of which none has class "
+            f"{counts.index(min(counts))}; add images that have it, or leave the class out."
+        )
+
+
 def _remembered(pairs: Iterable[tuple[Tensor, Tensor]], seen: dict[str, str]) -> Iterator[tuple[Tensor, Tensor]]:
     for pair in pairs:
         maps, masks = (torch.as_tensor(each) for each in pair)
-        seen[token_of(maps, masks)] = "fitted to"
+        token = token_of(maps, masks)
+        if token is not None:
+            seen[token] = "fitted to"
         yield maps, masks

@@ -63,13 +63,17 @@ class FittedScorer:
         found = self.scorer.calibrated_threshold(probs, probs, torch.tensor(cutoff))
         return None if found is None else [float(value) for value in found[0]]
 
-    def refuse_seen(self, token: str, source: object) -> None:
+    def refuse_seen(self, token: str | None, source: object) -> None:
         """Refuse an image that was learned from or calibrated on.
+
+        Args:
+            token: of :func:`token_of`.
+            source: its file.
 
         Raises:
             ValueError: naming it.
         """
-        if token in self.seen:
+        if token is not None and token in self.seen:
             raise ValueError(
                 f"images must be others than those that the scorer was {self.seen[token]}, got {source} again; keep "
                 "the images of fit, calibrate and evaluate apart."
@@ -120,8 +124,10 @@ def load_scorer(path: str | os.PathLike[str]) -> FittedScorer:
         raise ValueError(f"scorer must be a file that 'fit' wrote, got {path} ({said}); fit it again.") from None
 
 
-def token_of(maps: Tensor, masks: Tensor) -> str:
-    """A digest of an image's maps and masks ``(C, *spatial)``."""
+def token_of(maps: Tensor, masks: Tensor) -> str | None:
+    """A digest of an image's maps and masks ``(C, *spatial)``; None without foreground, as blank images are alike."""
+    if not bool(plain(masks).any()):
+        return None
     digest = hashlib.sha256(repr(tuple(maps.shape)).encode())
     digest.update(np.ascontiguousarray(plain(maps).float().numpy()).view(np.uint8).data)
     digest.update(np.packbits(plain(masks).bool().numpy()).tobytes())

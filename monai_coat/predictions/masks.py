@@ -7,7 +7,7 @@ Tested by tests/predictions/test_folders.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from monai_coat.files.names import MAPS, is_array, is_nrrd, is_volume, suffix_of
 
 pil_image, _ = optional_import("PIL.Image")
 
-__all__ = ["mask_path", "space_of", "write_mask"]
+__all__ = ["check_labels_fit", "mask_path", "space_of", "write_mask"]
 
 LOSSY = (".jpg", ".jpeg")
 
@@ -34,6 +34,19 @@ def mask_path(folder: Path, sample: Mapping[str, Any]) -> Path:
     ending = suffix_of(place, MAPS)
     ending = {".npz": ".npy", **dict.fromkeys(LOSSY, ".png")}.get(ending, ending)
     return folder / f"{sample['id']}{ending}"
+
+
+def check_labels_fit(largest: int, paths: Sequence[Path]) -> None:
+    """Refuse label maps whose labels do not fit the files.
+
+    Raises:
+        ValueError: naming the first file that cannot hold them.
+    """
+    odd = next((path for path in paths if path.suffix.lower() == ".bmp" and largest > 255), None)
+    if odd is not None:
+        raise ValueError(
+            f"label maps with labels up to {largest} must be written as PNG or TIFF, got {odd}; save maps as PNG."
+        )
 
 
 def write_mask(mask: Tensor, maps: MetaTensor, sample: Mapping[str, Any], path: Path, format: MapFormat) -> None:

@@ -137,6 +137,7 @@ def test_the_cutoff_of_maps_of_bytes_keeps_the_promise_on_maps_in_double_precisi
     probs = np.where(mask > 0, grey, 0).astype(np.uint8)
     probs[0, 0] = 255
     for number in range(19):
+        probs[7, 7] = number  # copies would be refused
         Image.fromarray(probs).save(tmp_path / f"maps/{number}.png")
         Image.fromarray(mask).save(tmp_path / f"masks/{number}.png")
     arguments = ["--probs", str(tmp_path / "maps"), "--labels", str(tmp_path / "masks")]

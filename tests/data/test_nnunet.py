@@ -19,7 +19,7 @@ def describe(root, labels, **more):
     (root / "maps").mkdir(exist_ok=True)
     np.savez(root / "maps/a.npz", probabilities=np.zeros((2, 1, 1, 1)))
     (root / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".nii.gz", **more}))
-    return find_nnunet(root / "maps")
+    return find_nnunet([root / "maps"])
 
 
 def test_classes_of_a_softmax_are_in_the_order_of_labels(tmp_path):
@@ -37,7 +37,6 @@ def test_regions_are_in_the_order_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "more", "said"),
     [
-        ({"background": 0, "a": 1, "ignore": 2}, {}, "got the label 'ignore'"),
         ({"background": 0, "a": 2}, {}, "labels must be 0, 1, 2 and so on"),
         ({"background": 1, "a": 0}, {}, "with 'background' as 0"),
         ({"a": 1}, {}, "with 'background' as 0"),
@@ -54,7 +53,34 @@ def test_a_description_that_says_something_else_is_refused(tmp_path, labels, mor
 
 def test_a_folder_without_a_description_is_none_of_nnunet(tmp_path):
     np.savez(tmp_path / "a.npz", probabilities=np.zeros((2, 1, 1, 1)))
-    assert find_nnunet(tmp_path / "none") is None
+    assert find_nnunet([tmp_path / "none"]) is None
+
+
+def test_other_arrays_below_another_description_are_none_of_nnunet(tmp_path):
+    (tmp_path / "maps").mkdir()
+    np.savez(tmp_path / "maps/a.npz", softmax=np.zeros((2, 1, 1, 1)))
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"0": "background", "1": "liver"}}))
+    assert find_nnunet([tmp_path / "maps"]) is None
+
+
+@pytest.mark.parametrize("second", [{"background": 0, "a": 2, "b": 1}, None])
+def test_folders_of_different_descriptions_are_refused(tmp_path, second):
+    for name, labels in (("one", {"background": 0, "a": 1, "b": 2}), ("two", second)):
+        (tmp_path / name).mkdir()
+        if labels is not None:
+            describe(tmp_path / name, labels)
+    with pytest.raises(ValueError, match=r"must be of one dataset of nnU-Net, .* for .*two/maps than for .*one/maps"):
+        find_nnunet([tmp_path / "one/maps", tmp_path / "two/maps"])
+
+
+def test_a_label_to_ignore_is_refused_of_labels_and_not_of_predictions(tmp_path, rng):
+    nnunet(tmp_path, "a", *soft(rng))
+    path = tmp_path / "dataset.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"labels": content["labels"] | {"ignore": 3}}))
+    assert open_predictions(tmp_path / "maps").nnunet.has_ignored
+    with pytest.raises(ValueError, match=r"got the label 'ignore' in dataset\.json"):
+        open_predictions(tmp_path / "maps", tmp_path / "labels")
 
 
 def soft(rng, marked=True):

@@ -66,7 +66,7 @@ def test_masks_and_no_probabilities(tmp_path, caplog):
     (tmp_path / "train_masks").rename(tmp_path / "masks")
     with caplog.at_level("INFO"):
         run("Masks and no probabilities")
-    assert "(mm, or pixels) of the mask" in caplog.text
+    assert "of the mask, between centres" in caplog.text
 
 
 def test_in_python(tmp_path):

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import pickle
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from monai_coat.cli import main
 from monai_coat.functional import float32_below
 from monai_coat.predictions import fit_scorer, load_calibrated_maps, load_scorer
 from monai_coat.predictions.describe import _margin, _whole
+from monai_coat.predictions.masks import check_labels_fit
 from monai_coat.scorers.distance_map import DISTANCE_SCALE
 
 COUNT = 20
@@ -221,7 +224,123 @@ def test_the_whole_number_that_is_said_cuts_as_the_cutoff_does(bits, scale, rise
 def test_the_margin_that_is_said_keeps_the_promise(distance):
     """What is said takes in what the cutoff does, and at most a thousandth more or less, on the safe side."""
     cutoff = float(torch.sigmoid(torch.tensor(-distance / DISTANCE_SCALE, dtype=torch.float64)).float())
-    larger, smaller = (float(re.search(r"-?[0-9.]+", _margin(cutoff, safe))[0]) for safe in (True, False))
-    sign = 1 if "within" in _margin(cutoff, True) else -1
+    larger, smaller = (float(re.search(r"-?[0-9.]+", _margin(cutoff, safe, "mm"))[0]) for safe in (True, False))
+    sign = 1 if "within" in _margin(cutoff, True, "mm") else -1
     assert sign * smaller <= distance + 1e-5 <= sign * larger + 2e-5
     assert sign * larger - sign * smaller <= 0.0011
+
+
+def written(root, name, maps, masks):
+    """A folder of float maps and masks ``(x, y)``, as TIFF or NumPy's files, by the ending of the name."""
+    for kind in ("maps", "masks"):
+        (root / name / kind).mkdir(parents=True, exist_ok=True)
+    for number, (probs, mask) in enumerate(zip(maps, masks, strict=True)):
+        np.save(root / name / f"maps/{number}.npy", probs)
+        Image.fromarray((255 * mask).astype(np.uint8)).save(root / name / f"masks/{number}.png")
+    return ["--probs", root / name / "maps", "--labels", root / name / "masks"]
+
+
+def random_maps(count, dtype=np.float32, seed=0):
+    rng = np.random.default_rng(seed)
+    maps = [(rng.random((9, 7)) ** 2).astype(dtype) for _ in range(count)]
+    return maps, [rng.random(probs.shape) < probs for probs in maps]
+
+
+def test_maps_of_another_precision_are_refused(tmp_path, capsys):
+    given = written(tmp_path, "half", *random_maps(COUNT, np.float16))
+    assert main([str(each) for each in ("calibrate", *given, "--output", tmp_path / "c.json")]) == 0
+    written(tmp_path, "single", *random_maps(COUNT))
+    new = tmp_path / "single/maps"
+    said = refused(capsys, "apply", tmp_path / "c.json", "--probs", new, "--output", tmp_path / "out")
+    assert "maps must have values of float16, as the others or the calibration, got float in" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_copies_are_not_calibrated_on(tmp_path, capsys):
+    maps, masks = random_maps(COUNT)
+    given = written(tmp_path, "twice", [*maps, maps[3]], [*masks, masks[3]])
+    said = refused(capsys, "calibrate", *given, "--output", tmp_path / "c.json")
+    assert "images must be different ones, got the map and mask of" in said
+    assert not list(tmp_path.glob("*.pt"))
+
+
+def test_blank_images_are_no_copies_of_one_another(tmp_path):
+    blank = np.zeros((9, 7), np.float32)
+    for part, seed in (("fit", 0), ("calibrate", 1), ("test", 2)):
+        maps, masks = random_maps(COUNT, seed=seed)
+        written(tmp_path, part, [*maps, blank, blank], [*masks, blank > 0, blank > 0])
+    steps = {
+        "fit": ["--output", tmp_path / "meg.pt"],
+        "calibrate": ["--scorer", tmp_path / "meg.pt", "--output", tmp_path / "c.json"],
+        "test": ["--output", tmp_path / "report"],
+    }
+    for part, more in steps.items():
+        command = ["evaluate", tmp_path / "c.json"] if part == "test" else [part, "--alpha", "0.4"]
+        given = ["--probs", tmp_path / part / "maps", "--labels", tmp_path / part / "masks"]
+        assert main([str(each) for each in (*command, *given, *more)]) == 0
+
+
+def test_segmentations_are_not_cut(made, capsys, tmp_path):
+    hard = made / "two/masks"
+    said = refused(capsys, "apply", made / "crc.json", "--probs", hard, "--output", tmp_path / "out")
+    assert "scores must have more values than 0 and 1, got masks" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_thresholds_in_the_table_cut_as_the_calibration_does(made, tmp_path):
+    assert main(["apply", str(made / "crc.json"), "--probs", str(made / "one/maps"), "--output", str(tmp_path)]) == 0
+    rows = list(csv.DictReader((tmp_path / "sets.csv").read_text().splitlines()))
+    assert len(rows) == COUNT
+    for row in rows:
+        probs = np.asarray(Image.open(made / f"one/maps/{row['id']}.png")) / 255
+        assert np.array_equal(
+            probs >= float(row["threshold"]), np.asarray(Image.open(tmp_path / f"{row['id']}.png")) > 0
+        )
+
+
+def test_what_an_earlier_run_said_of_its_masks_goes(made, tmp_path):
+    given = ["--probs", str(made / "one/maps"), "--output", str(tmp_path)]
+    assert main(["apply", str(made / "crc.json"), *given, "--certain", str(made / "certain.json")]) == 0
+    assert (tmp_path / "labels.json").is_file()
+    assert main(["apply", str(made / "crc.json"), *given]) == 0
+    assert not (tmp_path / "labels.json").exists()
+
+
+def test_the_scorer_beside_a_calibration_is_no_input(made, capsys, tmp_path):
+    shutil.copy(made / "meg.pt", tmp_path / "k.scorer.pt")
+    more = ["--scorer", tmp_path / "k.scorer.pt", "--output", tmp_path / "k.json"]
+    assert "output must be none of the inputs" in refused(capsys, "calibrate", *places(made, "two"), *more)
+
+
+def test_a_folder_is_no_output(made, capsys, tmp_path):
+    (tmp_path / "c.json").mkdir()
+    said = refused(capsys, "calibrate", *places(made, "two"), "--output", tmp_path / "c.json", "--alpha", "0.4")
+    assert "output must be a file, got" in said
+    assert not list(tmp_path.glob("*.pt"))
+    said = refused(capsys, "calibrate", *places(made, "two"), "--output", tmp_path / "c", "--alpha", "0.4")
+    assert "must be a file that ends in .json, got" in said
+
+
+def test_a_scorer_that_has_not_seen_the_calibration_is_not_its_own(made, capsys, tmp_path):
+    shutil.copy(made / "meg.json", tmp_path / "c.json")
+    shutil.copy(made / "meg.pt", tmp_path / "c.scorer.pt")
+    said = refused(capsys, "evaluate", tmp_path / "c.json", *places(made, "one"), "--output", tmp_path / "r")
+    assert "it has not seen the" in said
+
+
+def test_a_calibration_without_its_record_of_images_says_so(made, caplog, tmp_path):
+    shutil.copy(made / "crc.json", tmp_path / "c.json")
+    load_calibrated_maps(tmp_path / "c.json")
+    assert "nothing tells whether an image is one of the calibration's" in caplog.text
+
+
+def test_images_to_learn_from_have_foreground():
+    maps, masks = random_maps(COUNT)
+    empty = [torch.zeros(1, 9, 7, dtype=torch.bool) for _ in masks]
+    with pytest.raises(ValueError, match="images to learn from must have foreground of each class, got 20 of which"):
+        fit_scorer(zip([torch.from_numpy(probs)[None] for probs in maps], empty, strict=True), 0.4, "coat")
+
+
+def test_six_graded_classes_do_not_fit_a_bitmap():
+    with pytest.raises(ValueError, match=r"labels up to 728 must be written as PNG or TIFF, got .*b\.bmp"):
+        check_labels_fit(728, [Path("a.png"), Path("b.bmp")])
