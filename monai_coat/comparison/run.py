@@ -14,6 +14,7 @@ import numpy as np
 from monai_coat.comparison.cell_result import repeats_of, result_of_cell
 from monai_coat.comparison.cells import ComparisonCell, cells_of, finished_result, read_cells
 from monai_coat.comparison.data.comparison_data import ComparisonData
+from monai_coat.comparison.data.sketch_methods import refuse_methods_of_whole_maps
 from monai_coat.comparison.protocol import Protocol
 from monai_coat.comparison.results.report import write_report
 from monai_coat.files import write_json
@@ -32,13 +33,23 @@ def write_comparison(protocol: Protocol, folder: Path) -> list[Path]:
 
     Args:
         protocol: what is compared.
-        folder: where everything is kept: ``cells`` (one JSON each), ``segmenters`` and ``images`` (which may be removed
-            to save space), ``results.json`` (all cells), ``tables.md``, ``gaps.tex`` and figures.
+        folder: where everything is kept: ``cells`` (one JSON each), ``segmenters``, ``images`` and ``sketches`` (which
+            may be removed to save space), ``results.json`` (all cells), ``tables.md``, ``gaps.tex`` and figures.
 
     Returns:
         The files of the report, with a page of test images for each data set.
+
+    Raises:
+        ValueError: if the protocol has no data set or methods that cannot be compared on them, there are too few
+            images, or a file cannot be read.
     """
     data = ComparisonData(protocol, folder)
+    if not protocol.datasets:
+        raise ValueError(
+            f"protocol must have data sets, got none in {protocol.name!r}; give your own maps, by --probs and --labels."
+        )
+    _refuse_methods(data)
+    data.leave_out_rare_classes()
     return write_report(run_comparison(data), data)
 
 
@@ -51,6 +62,7 @@ def run_comparison(data: ComparisonData) -> list[dict[str, Any]]:
     Args:
         data: what is compared, and where everything is kept.
     """
+    _refuse_methods(data)
     protocol, cells = data.protocol, cells_of(data.protocol)
     waiting = [cell for cell in cells if finished_result(cell, data) is None]
     done = len(cells) - len(waiting)
@@ -65,6 +77,7 @@ def run_comparison(data: ComparisonData) -> list[dict[str, Any]]:
             time_left.finish(MAPS, time.perf_counter() - started)
         started = time.perf_counter()
         result = result_of_cell(cell, data)
+        _check_unchanged(cell, data)
         write_json(cell.path(data.folder), result)
         seconds = time.perf_counter() - started
         time_left.finish(cell.method, seconds)
@@ -73,6 +86,20 @@ def run_comparison(data: ComparisonData) -> list[dict[str, Any]]:
             "cell %s: %s %s, gap %.3f, %.1f s; %s left", place, cell.group, cell.method, gap, seconds, time_left
         )
     return read_cells(data)
+
+
+def _refuse_methods(data: ComparisonData) -> None:
+    """Refuse methods that cannot be compared on the protocol's volumes, if it has any."""
+    own = [data.own_folder(name) for name in data.protocol.datasets]
+    if any(each is not None and each.has_volumes for each in own):
+        refuse_methods_of_whole_maps(data.protocol)
+
+
+def _check_unchanged(cell: ComparisonCell, data: ComparisonData) -> None:
+    """Refuse files that changed while a cell was run, of volumes, which are read again and again."""
+    own = data.own_folder(cell.group.dataset)
+    if own is not None and own.has_volumes:
+        own.check_unchanged()
 
 
 def _maps_key(cell: ComparisonCell, data: ComparisonData) -> tuple[str, str, bool]:
