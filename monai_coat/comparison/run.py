@@ -14,7 +14,6 @@ import numpy as np
 from monai_coat.comparison.cell_result import repeats_of, result_of_cell
 from monai_coat.comparison.cells import ComparisonCell, cells_of, finished_result, read_cells
 from monai_coat.comparison.data.comparison_data import ComparisonData
-from monai_coat.comparison.data.sketch_methods import refuse_methods_of_whole_maps
 from monai_coat.comparison.protocol import Protocol
 from monai_coat.comparison.results.report import write_report
 from monai_coat.files import write_json
@@ -48,7 +47,7 @@ def write_comparison(protocol: Protocol, folder: Path) -> list[Path]:
         raise ValueError(
             f"protocol must have data sets, got none in {protocol.name!r}; give your own maps, by --probs and --labels."
         )
-    _refuse_methods(data)
+    data.check_methods()
     data.leave_out_rare_classes()
     return write_report(run_comparison(data), data)
 
@@ -62,7 +61,7 @@ def run_comparison(data: ComparisonData) -> list[dict[str, Any]]:
     Args:
         data: what is compared, and where everything is kept.
     """
-    _refuse_methods(data)
+    data.check_methods()
     protocol, cells = data.protocol, cells_of(data.protocol)
     waiting = [cell for cell in cells if finished_result(cell, data) is None]
     done = len(cells) - len(waiting)
@@ -86,13 +85,6 @@ def run_comparison(data: ComparisonData) -> list[dict[str, Any]]:
             "cell %s: %s %s, gap %.3f, %.1f s; %s left", place, cell.group, cell.method, gap, seconds, time_left
         )
     return read_cells(data)
-
-
-def _refuse_methods(data: ComparisonData) -> None:
-    """Refuse methods that cannot be compared on the protocol's volumes, if it has any."""
-    own = [data.own_folder(name) for name in data.protocol.datasets]
-    if any(each is not None and each.has_volumes for each in own):
-        refuse_methods_of_whole_maps(data.protocol)
 
 
 def _check_unchanged(cell: ComparisonCell, data: ComparisonData) -> None:

@@ -22,6 +22,7 @@ from monai_coat.comparison.data.own_maps import is_own
 from monai_coat.comparison.data.repeats import Repeat, TooFewImagesError, repeats_of_saved_maps, repeats_of_study
 from monai_coat.comparison.data.samples import samples_of
 from monai_coat.comparison.data.segmenters import train_segmenter, write_logits
+from monai_coat.comparison.data.sketch_methods import refuse_methods_of_whole_maps
 from monai_coat.comparison.protocol import Protocol, digest_of
 from monai_coat.data import partition, split_by_group
 from monai_coat.scorers import METHODS, PredictedMaps
@@ -62,6 +63,7 @@ class ComparisonData:
         self._own: dict[str, OwnFolder] = {}
         self._digests: dict[str, str] = {}
         self._repeats: dict[tuple[str, str, bool], list[Repeat]] = {}
+        self._has_checked_methods = False
         self.left_out: dict[str, str] = {}
         self._code = {name: _source_of(protocol.settings_of(name).fit) for name in protocol.methods}
 
@@ -103,6 +105,17 @@ class ComparisonData:
             # Those of one group only: all of a large protocol would not fit into memory.
             self._repeats = {key: self._make_repeats(*key)}
         return self._repeats[key]
+
+    def check_methods(self) -> None:
+        """Refuse methods that cannot be compared on the protocol's volumes, if it has any.
+
+        Raises:
+            ValueError: naming the method.
+        """
+        own = [self.own_folder(name) for name in self.protocol.datasets]
+        if not self._has_checked_methods and any(each is not None and each.has_volumes for each in own):
+            refuse_methods_of_whole_maps(self.protocol)
+        self._has_checked_methods = True
 
     def leave_out_rare_classes(self) -> None:
         """Go on without those classes of somebody's maps that too few images have.

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The page of single volumes: three slices of each that is shown.
 
-Tested by tests/comparison/test_volumes.py.
+Tested by tests/comparison/test_layouts.py.
 """
 
 from __future__ import annotations
