@@ -97,9 +97,9 @@ def digest_of_samples(samples: Sequence[Mapping[str, Any]], digests: FileDigests
     return digest_of(rows)
 
 
-def _files(sample: Mapping[str, Any]) -> list[str]:
+def _files(sample: Mapping[str, Any]) -> list[str | os.PathLike[str]]:
     given = [sample[key] for key in ("image", "label", "probs", "segmentation") if key in sample]
-    return [path for paths in given for path in ([paths] if isinstance(paths, str) else paths)]
+    return [path for paths in given for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
 
 
 def _digest_of_content(path: str) -> str:
