@@ -71,7 +71,8 @@ class Volumes:
         return self._keep(name, maps.as_tensor(), masks)
 
     def _keep(self, name: str, maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        size = maps.nbytes + masks.nbytes
+        # Maps may be a view of all channels of a softmax, which then stay in memory as a whole.
+        size = maps.untyped_storage().nbytes() + masks.nbytes
         if size <= self._room:
             self._room -= size
             self._kept[name] = maps, masks
