@@ -21,11 +21,13 @@ from monai_coat.comparison.data.comparison_data import ComparisonData
 from monai_coat.comparison.data.repeats import Repeat
 from monai_coat.comparison.data.segmenters import network_input
 from monai_coat.comparison.data.sorted_scores import SortedScores
+from monai_coat.comparison.data.streamed_scores import StreamedScores
+from monai_coat.comparison.data.volumes import VolumePool
 from monai_coat.comparison.protocol import Protocol
 from monai_coat.comparison.splits import draw_split, measure_split
-from monai_coat.scorers import FittedMethod, PredictedMaps, method_of
+from monai_coat.scorers import FittedMethod, PredictedMaps, SketchedMaps, method_of
 
-__all__ = ["fit_cell", "repeats_of", "result_of_cell", "scores_of"]
+__all__ = ["fit_cell", "image_scores", "repeats_of", "result_of_cell", "scores_of"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def repeats_of(cell: ComparisonCell, data: ComparisonData) -> list[Repeat]:
     return data.repeats(cell.group.dataset, cell.group.network, cross_fit)
 
 
-def fit_cell(cell: ComparisonCell, train: PredictedMaps, protocol: Protocol) -> FittedMethod:
+def fit_cell(cell: ComparisonCell, train: PredictedMaps | SketchedMaps, protocol: Protocol) -> FittedMethod:
     """Fit the method of a cell to the training images of a repeat."""
     settings = protocol.settings_of(cell.method)
     return method_of(settings.fit).fit(train, alpha=cell.group.alpha, seed=protocol.seed, **settings.arguments)
@@ -92,12 +94,25 @@ def scores_of(fitted: FittedMethod, pool: PredictedMaps) -> Tensor:
         return torch.cat([fitted.scorer(network_input(image), probs) for image, probs in batches])
 
 
+def image_scores(fitted: FittedMethod, pool: PredictedMaps | VolumePool) -> SortedScores | StreamedScores:
+    """The scores of a pool, to be cut.
+
+    Raises:
+        ValueError: if the pool is of volumes, and the method gives thresholds and no scores.
+    """
+    if isinstance(pool, PredictedMaps):
+        return SortedScores.of(scores_of(fitted, pool), pool.label)
+    if fitted.scorer is None:
+        raise ValueError("methods must give scores where volumes are compared, got one of thresholds; leave it out.")
+    return StreamedScores(fitted.scorer, pool)
+
+
 def _result_of_repeat(cell: ComparisonCell, repeat: Repeat, protocol: Protocol, numbers: range) -> _RepeatResult:
     """Fit once, score once, and cut at each of the numbered splits."""
     started = time.perf_counter()
     fitted = fit_cell(cell, repeat.train, protocol)
     fitted_at = time.perf_counter()
-    scores = SortedScores.of(scores_of(fitted, repeat.pool), repeat.pool.label)
+    scores = image_scores(fitted, repeat.pool)
     scored_at = time.perf_counter()
     splits, coverages = {}, {}
     for number in numbers:

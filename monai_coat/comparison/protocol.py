@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from monai_coat.files import read_json
 from monai_coat.functional import exact_level
 from monai_coat.scorers import method_of
 
-__all__ = ["Group", "MethodSettings", "Protocol", "digest_of", "load_protocol", "protocol_of_folder"]
+__all__ = ["Group", "MethodSettings", "Protocol", "digest_of", "load_protocol"]
 
 FOLDER = Path(__file__).with_name("protocols")
 
@@ -56,8 +56,10 @@ class Protocol:
     Attributes:
         name: name of the protocol.
         datasets: by name, ``domain`` of the data collection, perhaps ``sources``, and ``epochs`` of the segmenters. Or,
-            for maps that are there already, ``model`` of the collection in place of epochs, or the folders ``probs``,
-            ``labels`` and perhaps ``images``. Or ``generate``, arguments for generated images.
+            for maps that are there already, ``model`` of the collection in place of epochs, or the folders ``probs``
+            (or ``masks``), ``labels`` and perhaps ``images``, with the ``class`` that is compared and what the files do
+            not say: ``classes``, ``axes``, ``map_suffix``, ``mask_threshold``. Or ``generate``, arguments for generated
+            images.
         networks: segmenters by name, as configurations with ``_target_``.
         methods: methods by name, each an object with ``fit``, its arguments, and perhaps ``cross_fit``; see
             :class:`MethodSettings`.
@@ -107,6 +109,10 @@ class Protocol:
         arguments = {name: value for name, value in content.items() if name not in ("fit", "cross_fit")}
         return MethodSettings(content["fit"], arguments, content.get("cross_fit", False))
 
+    def images_to_calibrate(self, pool: int) -> int:
+        """How many images of a pool of this size a split calibrates on; it tests on the others."""
+        return round(self.fractions[2] / sum(self.fractions[2:]) * pool)
+
     @property
     def shown(self) -> tuple[str, ...]:
         """The methods that figures show, in the order of the protocol."""
@@ -114,7 +120,9 @@ class Protocol:
 
 
 def load_protocol(name: str | os.PathLike[str]) -> Protocol:
-    """Read a protocol from a JSON file, or one of this package's: "paper", "predictions", "quick" or "study".
+    """Read a protocol from a JSON file, or one of this package's.
+
+    These are "paper", "predictions", "quick", "study" and "volumes".
 
     Raises:
         FileNotFoundError: if there is neither such a file nor such a name.
@@ -160,25 +168,6 @@ def _check(protocol: Protocol, path: Path) -> None:
             f"repeats must be between 1 and the number of splits, {protocol.splits}, got {protocol.repeats} in {path}; "
             "each repeat needs a split."
         )
-
-
-def protocol_of_folder(
-    protocol: Protocol,
-    probs: str | os.PathLike[str] | None,
-    labels: str | os.PathLike[str] | None,
-    images: str | os.PathLike[str] | None,
-) -> Protocol:
-    """A protocol such as "predictions" on probability maps of one's own, with the masks of the same names.
-
-    Raises:
-        ValueError: if one of the two folders is not named.
-    """
-    if probs is None or labels is None:
-        raise ValueError("probs and labels must both name a folder, got one without the other; name both.")
-    folders = {"probs": str(Path(probs).absolute()), "labels": str(Path(labels).absolute())}
-    if images is not None:
-        folders["images"] = str(Path(images).absolute())
-    return replace(protocol, datasets={"yours": folders}, networks={"saved maps": {}})
 
 
 def digest_of(content: Any) -> str:

@@ -32,13 +32,23 @@ def write_comparison(protocol: Protocol, folder: Path) -> list[Path]:
 
     Args:
         protocol: what is compared.
-        folder: where everything is kept: ``cells`` (one JSON each), ``segmenters`` and ``images`` (which may be removed
-            to save space), ``results.json`` (all cells), ``tables.md``, ``gaps.tex`` and figures.
+        folder: where everything is kept: ``cells`` (one JSON each), ``segmenters``, ``images`` and ``sketches`` (which
+            may be removed to save space), ``results.json`` (all cells), ``tables.md``, ``gaps.tex`` and figures.
 
     Returns:
         The files of the report, with a page of test images for each data set.
+
+    Raises:
+        ValueError: if the protocol has no data set or methods that cannot be compared on them, there are too few
+            images, or a file cannot be read.
     """
     data = ComparisonData(protocol, folder)
+    if not protocol.datasets:
+        raise ValueError(
+            f"protocol must have data sets, got none in {protocol.name!r}; give your own maps, by --probs and --labels."
+        )
+    data.check_methods()
+    data.leave_out_rare_classes()
     return write_report(run_comparison(data), data)
 
 
@@ -51,6 +61,7 @@ def run_comparison(data: ComparisonData) -> list[dict[str, Any]]:
     Args:
         data: what is compared, and where everything is kept.
     """
+    data.check_methods()
     protocol, cells = data.protocol, cells_of(data.protocol)
     waiting = [cell for cell in cells if finished_result(cell, data) is None]
     done = len(cells) - len(waiting)
@@ -65,6 +76,7 @@ def run_comparison(data: ComparisonData) -> list[dict[str, Any]]:
             time_left.finish(MAPS, time.perf_counter() - started)
         started = time.perf_counter()
         result = result_of_cell(cell, data)
+        _check_unchanged(cell, data)
         write_json(cell.path(data.folder), result)
         seconds = time.perf_counter() - started
         time_left.finish(cell.method, seconds)
@@ -73,6 +85,13 @@ def run_comparison(data: ComparisonData) -> list[dict[str, Any]]:
             "cell %s: %s %s, gap %.3f, %.1f s; %s left", place, cell.group, cell.method, gap, seconds, time_left
         )
     return read_cells(data)
+
+
+def _check_unchanged(cell: ComparisonCell, data: ComparisonData) -> None:
+    """Refuse files that changed while a cell was run, of volumes, which are read again and again."""
+    own = data.own_folder(cell.group.dataset)
+    if own is not None and own.has_volumes:
+        own.check_unchanged()
 
 
 def _maps_key(cell: ComparisonCell, data: ComparisonData) -> tuple[str, str, bool]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from monai_coat.comparison.data.repeats import Repeat
 from monai_coat.comparison.data.sorted_scores import SortedScores
+from monai_coat.comparison.data.streamed_scores import StreamedScores
 from monai_coat.comparison.protocol import Protocol, digest_of
 from monai_coat.functional import measures_of_test_set
 from monai_coat.scorers import FittedMethod
@@ -21,13 +22,16 @@ __all__ = ["draw_split", "measure_split"]
 def draw_split(repeat: Repeat, protocol: Protocol, number: int) -> tuple[list[int], list[int]]:
     """Places of calibration and test images in the pool of a repeat, the same for all methods."""
     order = np.random.default_rng((protocol.seed, number)).permutation(len(repeat.pool))
-    share = protocol.fractions[2] / sum(protocol.fractions[2:])
-    first = round(share * len(order))
+    first = protocol.images_to_calibrate(len(order))
     return sorted(order[:first].tolist()), sorted(order[first:].tolist())
 
 
 def measure_split(
-    fitted: FittedMethod, scores: SortedScores, repeat: Repeat, alpha: float, places: tuple[list[int], list[int]]
+    fitted: FittedMethod,
+    scores: SortedScores | StreamedScores,
+    repeat: Repeat,
+    alpha: float,
+    places: tuple[list[int], list[int]],
 ) -> tuple[dict[str, Any], list[float]]:
     """Calibrate a method on the calibration images of a split, and measure it on the test images.
 
@@ -44,7 +48,8 @@ def measure_split(
     calibration, test = places
     cutoff = None
     if fitted.rule is not None:
-        cutoffs = fitted.rule(repeat.pool, calibration, test).tolist()
+        pool: Any = repeat.pool  # in memory: of volumes there are scores only
+        cutoffs = fitted.rule(pool, calibration, test).tolist()
     else:
         cutoff = scores.cutoff(calibration, alpha)
         cutoffs = [cutoff] * len(test)

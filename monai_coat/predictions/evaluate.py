@@ -12,19 +12,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from monai.data import MetaTensor
-from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_coat.data import PredictionFolder, read_image
+from monai_coat.data import PredictionFolder
 from monai_coat.files.progress import followed
 from monai_coat.metrics import ImageRecord, image_records
 from monai_coat.predictions.calibrate import CalibratedMaps
 from monai_coat.predictions.fitted_scorer import token_of
 from monai_coat.report import MethodSummary, Panel, choose_panels, draw_page, orthogonal_panels, write_comparison
+from monai_coat.report.pictures import picture_of
 from monai_coat.transforms import ConformalMask
 
 __all__ = ["evaluate_folder", "records_of_folder"]
@@ -126,21 +124,10 @@ class _Pictures:
             sample, maps, masks = shown[name]
             sets = dict(zip(records, (each[self.index].numpy() for each in _sets(self.calibrated, maps)), strict=True))
             covered = {method: coverage[method][name] for method in records}
-            label, image = masks[self.index].numpy(), _picture(sample, maps, self.index)
+            label, image = masks[self.index].numpy(), picture_of(sample, maps, self.index)
             if label.ndim == 2:
                 flat = {method: mask.T for method, mask in sets.items()}
                 panels.append(Panel(title, image.T, label.T, flat, covered))
             elif len(panels) < 6:
                 panels += orthogonal_panels(title, image, label, sets, covered)
         return panels
-
-
-def _picture(sample: Mapping[str, Any], maps: MetaTensor, index: int) -> NDArray[np.float32]:
-    """The image in [0, 1] if it is there and on the map's grid, else the map itself; axes as in the map."""
-    if sample["image"] not in sample["probs"]:
-        image = read_image(sample["image"])
-        if image.shape[1:] == maps.shape[1:]:
-            values = image.numpy()[:3].mean(0)
-            low, high = np.quantile(values, (0.001, 0.999))
-            return np.asarray(np.clip((values - low) / max(float(high - low), 1e-6), 0, 1), np.float32)
-    return np.asarray(maps[index].numpy(), np.float32)

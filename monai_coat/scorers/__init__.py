@@ -23,7 +23,7 @@ from monai_coat.scorers.predictors.sketch_margins import SketchMargins
 from monai_coat.scorers.predictors.threshold import PredictorBackbone, ThresholdPredictor
 from monai_coat.scorers.probability import ProbabilityScorer
 from monai_coat.scorers.scorer_config import scorer_of_config
-from monai_coat.scorers.sketched_maps import SketchedMaps
+from monai_coat.scorers.sketched_maps import NeedsMapsError, SketchedMaps
 from monai_coat.scorers.stratified import StratifiedScorer
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "MapSummaries",
     "MarginScorer",
     "MethodRow",
+    "NeedsMapsError",
     "PredictAllScorer",
     "PredictedMaps",
     "PredictedRiskScorer",

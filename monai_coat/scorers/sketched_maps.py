@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -16,7 +16,11 @@ from monai_coat.functional.foreground import plain
 from monai_coat.scorers.predictors.expected_gap import ExpectedGapPredictor
 from monai_coat.scorers.predictors.map_summaries import MapSummaries
 
-__all__ = ["SketchedMaps"]
+__all__ = ["NeedsMapsError", "SketchedMaps"]
+
+
+class NeedsMapsError(ValueError):
+    """A method asked sketches for whole maps."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,17 @@ class SketchedMaps:
     def __len__(self) -> int:
         return len(self.summaries)
 
+    def rows(self, index: Sequence[int]) -> SketchedMaps:
+        """Some of the images."""
+        chosen = list(index)
+        return SketchedMaps(self.summaries[chosen], self.sketches[chosen], self.precision[chosen])
+
+    def of_class(self, index: int) -> SketchedMaps:
+        """One of the classes, of all images."""
+        width, place = MapSummaries.per_class, slice(index, index + 1)
+        summaries = self.summaries[:, index * width : (index + 1) * width]
+        return SketchedMaps(summaries, self.sketches[:, place], self.precision[:, place])
+
     @property
     def num_classes(self) -> int:
         """C."""
@@ -86,7 +101,7 @@ class SketchedMaps:
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in ("probs", "label", "image"):
-            raise ValueError(
+            raise NeedsMapsError(
                 "method must be one that learns from summaries, such as meg, coat, at or aa_crc, got one that learns "
                 f"from whole maps ({name!r}); choose another."
             )

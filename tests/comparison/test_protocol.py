@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from monai_coat.comparison import load_protocol, protocol_of_folder
+from monai_coat.comparison import load_protocol
 from monai_coat.comparison.protocol import FOLDER, MethodSettings, digest_of
 from monai_coat.scorers import METHODS
 
@@ -62,13 +62,6 @@ def test_an_absent_protocol_is_named(tmp_path):
     (tmp_path / "text.json").write_text("not JSON")
     with pytest.raises(ValueError, match=r"protocol must be a JSON file, got .*text\.json, which is none"):
         load_protocol(tmp_path / "text.json")
-
-
-def test_a_folder_of_predictions_needs_masks():
-    with pytest.raises(ValueError, match="probs and labels must both name a folder"):
-        protocol_of_folder(load_protocol("predictions"), "maps", None, None)
-    protocol = protocol_of_folder(load_protocol("predictions"), "maps", "masks", None)
-    assert set(protocol.datasets["yours"]) == {"probs", "labels"}
 
 
 def test_a_digest_depends_on_content_and_not_on_order():

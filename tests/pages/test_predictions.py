@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from monai_coat import comparison
 from monai_coat.cli import main
 from tests.fenced import sections_of
 
@@ -54,6 +56,24 @@ def test_a_threshold_for_each_image(tmp_path):
     run("A threshold for each image")
     assert (tmp_path / "report/table.md").is_file()
     assert (tmp_path / "calibration.scorer.pt").is_file()
+
+
+def test_which_method_on_my_data(tmp_path, monkeypatch):
+    """The command as it stands, with two quick methods in place of twenty."""
+    chosen, write = [], comparison.write_comparison
+
+    def write_smaller(protocol, output):
+        chosen.append(protocol)
+        methods = {name: protocol.methods[name] for name in ("CRC", "MEG")}
+        smaller = {"methods": methods, "highlighted": (), "alphas": (0.2,), "splits": 2, "repeats": 1}
+        return write(replace(protocol, **smaller), output)
+
+    monkeypatch.setattr(comparison, "write_comparison", write_smaller)
+    run("Which method, on my data")
+    assert (chosen[0].name, len(chosen[0].methods), chosen[0].splits) == ("predictions", 20, 20)
+    assert chosen[0].image_size == (176, 176)
+    assert len(comparison.load_protocol("volumes").methods) == 12
+    assert "| MEG |" in (tmp_path / "compared/tables.md").read_text()
 
 
 def test_what_is_certain_too(tmp_path):

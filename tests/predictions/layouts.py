@@ -272,3 +272,43 @@ LAYOUTS = {
         kind="--masks",
     ),
 }
+
+
+COUNT = 16
+"""Images of a folder."""
+
+
+def images(layout: Layout, seed: int, count: int = COUNT) -> list[tuple[Array, Array]]:
+    """Maps ``(C, x, y[, z])`` and label maps of boxes that a network finds more or less well."""
+    rng = np.random.default_rng(seed)
+    size = (13, 10, 7)[: layout.dims]
+    made = []
+    for _ in range(count):
+        label = np.zeros(size, np.int64)
+        start = [rng.integers(0, length // 2) for length in size]
+        box = tuple(slice(s, s + length // 2) for s, length in zip(start, size, strict=True))
+        label[box] = 1
+        if layout.classes == 2:
+            label[(slice(box[0].start, box[0].start + 3), *box[1:])] = 2
+        truth = np.stack([label == 0, *[label == value for value in range(1, layout.classes + 1)]])
+        logits = 2.5 * truth + rng.normal(0, 1.2, truth.shape) + rng.normal(0, 0.8)
+        soft = np.exp(logits) / np.exp(logits).sum(0)
+        maps = soft[1:]
+        if "core" in layout.names:
+            maps = np.stack([maps.sum(0), maps[1]])
+        made.append((maps, label))
+    return made
+
+
+def masks_of(layout: Layout, label: Array) -> Array:
+    if "core" in layout.names:
+        return np.stack([label > 0, label == 2])
+    return np.stack([label == value for value in range(1, layout.classes + 1)])
+
+
+def written(layout: Layout, root: Path, seed: int, count: int = COUNT) -> tuple[list[Array], list[Array]]:
+    """Maps as they are in the files, and masks."""
+    made = images(layout, seed, count)
+    for number, (maps, label) in enumerate(made):
+        layout.write(root, f"case.{number:02}", maps, label)
+    return [layout.stored(maps) for maps, _ in made], [masks_of(layout, label) for _, label in made]

@@ -15,46 +15,9 @@ from monai_coat.calibration import ExpectedRisk, FalsePositiveRatio, calibrate_m
 from monai_coat.cli import main
 from monai_coat.predictions import fit_scorer, load_calibrated_maps
 from monai_coat.transforms import CertaintyLabels
-from tests.predictions.layouts import LAYOUTS, Layout
+from tests.predictions.layouts import COUNT, LAYOUTS, Layout, written
 
 ALPHA = 0.2
-COUNT = 16
-
-
-def images(layout: Layout, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Maps ``(C, x, y[, z])`` and label maps of boxes that a network finds more or less well."""
-    rng = np.random.default_rng(seed)
-    size = (13, 10, 7)[: layout.dims]
-    made = []
-    for _ in range(COUNT):
-        label = np.zeros(size, np.int64)
-        start = [rng.integers(0, length // 2) for length in size]
-        box = tuple(slice(s, s + length // 2) for s, length in zip(start, size, strict=True))
-        label[box] = 1
-        if layout.classes == 2:
-            label[(slice(box[0].start, box[0].start + 3), *box[1:])] = 2
-        truth = np.stack([label == 0, *[label == value for value in range(1, layout.classes + 1)]])
-        logits = 2.5 * truth + rng.normal(0, 1.2, truth.shape) + rng.normal(0, 0.8)
-        soft = np.exp(logits) / np.exp(logits).sum(0)
-        maps = soft[1:]
-        if "core" in layout.names:
-            maps = np.stack([maps.sum(0), maps[1]])
-        made.append((maps, label))
-    return made
-
-
-def masks_of(layout: Layout, label: np.ndarray) -> np.ndarray:
-    if "core" in layout.names:
-        return np.stack([label > 0, label == 2])
-    return np.stack([label == value for value in range(1, layout.classes + 1)])
-
-
-def written(layout: Layout, root: Path, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Maps as they are in the files, and masks."""
-    made = images(layout, seed)
-    for number, (maps, label) in enumerate(made):
-        layout.write(root, f"case.{number:02}", maps, label)
-    return [layout.stored(maps) for maps, _ in made], [masks_of(layout, label) for _, label in made]
 
 
 def labelled(layout: Layout, root: Path) -> list[str]:

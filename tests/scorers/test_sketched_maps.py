@@ -53,3 +53,14 @@ def test_methods_that_learn_from_whole_maps_are_refused(maps, settings):
 def test_nothing_to_learn_from_is_refused():
     with pytest.raises(ValueError, match="must hold at least one image"):
         SketchedMaps.collect([])
+
+
+def test_rows_and_classes_are_those_of_their_own_maps():
+    generator = torch.Generator().manual_seed(2)
+    maps = [torch.rand(3, 7, 6, 5, generator=generator) for _ in range(4)]
+    pairs = [(probs, torch.rand(probs.shape, generator=generator) < probs) for probs in maps]
+    found = SketchedMaps.collect(pairs).rows([2, 0]).of_class(1)
+    expected = SketchedMaps.collect([(pairs[i][0][1:2], pairs[i][1][1:2]) for i in (2, 0)])
+    assert (len(found), found.num_classes) == (2, 1)
+    for name in ("summaries", "sketches", "precision"):
+        assert torch.equal(getattr(found, name), getattr(expected, name))

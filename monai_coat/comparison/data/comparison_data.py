@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ import torch
 import monai_coat
 from monai_coat.comparison.data.contents import FileDigests, digest_of_samples
 from monai_coat.comparison.data.images import Images, load_images
-from monai_coat.comparison.data.repeats import Repeat, repeats_of_saved_maps, repeats_of_study
+from monai_coat.comparison.data.own_folder import OwnFolder
+from monai_coat.comparison.data.own_maps import is_own
+from monai_coat.comparison.data.repeats import Repeat, TooFewImagesError, repeats_of_saved_maps, repeats_of_study
 from monai_coat.comparison.data.samples import samples_of
 from monai_coat.comparison.data.segmenters import train_segmenter, write_logits
+from monai_coat.comparison.data.sketch_methods import refuse_methods_of_whole_maps
 from monai_coat.comparison.protocol import Protocol, digest_of
-from monai_coat.data import group_duplicates, partition, split_by_group
+from monai_coat.data import partition, split_by_group
 from monai_coat.scorers import METHODS, PredictedMaps
 
 __all__ = ["ComparisonData"]
@@ -49,22 +52,33 @@ class ComparisonData:
     Args:
         protocol: what is compared.
         folder: where images, weights and maps are kept.
+
+    Attributes:
+        left_out: why classes of somebody's maps are not compared, by name; see :meth:`leave_out_rare_classes`.
     """
 
     def __init__(self, protocol: Protocol, folder: Path) -> None:
         self.protocol, self.folder = protocol, folder
         self._listed: dict[str, list[dict[str, Any]]] = {}
-        self._grouped: dict[str, list[dict[str, Any]]] = {}
+        self._own: dict[str, OwnFolder] = {}
         self._digests: dict[str, str] = {}
         self._repeats: dict[tuple[str, str, bool], list[Repeat]] = {}
+        self._has_checked_methods = False
+        self.left_out: dict[str, str] = {}
         self._code = {name: _source_of(protocol.settings_of(name).fit) for name in protocol.methods}
 
     def samples(self, dataset: str) -> list[dict[str, Any]]:
         """The samples of a data set, near repeats in one group where images of one's own are given."""
-        if dataset not in self._grouped:
-            listed, has_own_images = self._samples_as_listed(dataset), "images" in self.protocol.datasets[dataset]
-            self._grouped[dataset] = group_duplicates(listed) if has_own_images else listed
-        return self._grouped[dataset]
+        own = self.own_folder(dataset)
+        return self._samples_as_listed(dataset) if own is None else own.samples
+
+    def own_folder(self, dataset: str) -> OwnFolder | None:
+        """The folder of saved maps that a data set is a class of; None if it is none."""
+        settings = self.protocol.datasets[dataset]
+        if not is_own(settings):
+            return None
+        key = digest_of({name: value for name, value in settings.items() if name != "class"})
+        return self._own.setdefault(key, OwnFolder(settings, self.protocol, self.folder))
 
     def digest(self, dataset: str) -> str:
         """The identity of a data set: which files it has, and what is in them."""
@@ -92,7 +106,41 @@ class ComparisonData:
             self._repeats = {key: self._make_repeats(*key)}
         return self._repeats[key]
 
+    def check_methods(self) -> None:
+        """Refuse methods that cannot be compared on the protocol's volumes, if it has any.
+
+        Raises:
+            ValueError: naming the method.
+        """
+        own = [self.own_folder(name) for name in self.protocol.datasets]
+        if not self._has_checked_methods and any(each is not None and each.has_volumes for each in own):
+            refuse_methods_of_whole_maps(self.protocol)
+        self._has_checked_methods = True
+
+    def leave_out_rare_classes(self) -> None:
+        """Go on without those classes of somebody's maps that too few images have.
+
+        Raises:
+            ValueError: if too few images have any of them.
+        """
+        own = [name for name in self.protocol.datasets if self.own_folder(name) is not None]
+        if len(own) < 2:
+            return  # of a single one its repeats say so
+        for name in own:
+            try:
+                self.repeats(name, next(iter(self.protocol.networks)))
+            except TooFewImagesError as error:
+                self.left_out[name] = str(error)
+                logger.warning("%s is left out: %s", name, error)
+        left = {name: each for name, each in self.protocol.datasets.items() if name not in self.left_out}
+        if not left:
+            raise ValueError(next(iter(self.left_out.values())))
+        self.protocol = replace(self.protocol, datasets=left)
+
     def _make_repeats(self, dataset: str, network: str, cross_fit: bool) -> list[Repeat]:
+        own = self.own_folder(dataset)
+        if own is not None:
+            return own.repeats(dataset)
         images, samples = self._images(dataset), self.samples(dataset)
         if len(images.probs):
             return repeats_of_saved_maps(images, samples, self.protocol)
@@ -112,6 +160,9 @@ class ComparisonData:
         return self._listed[dataset]
 
     def _digest_now(self, dataset: str) -> str:
+        own = self.own_folder(dataset)
+        if own is not None:
+            return own.digest
         return digest_of_samples(self._samples_as_listed(dataset), FileDigests(self.folder / "file_digests.json"))
 
     def _images(self, dataset: str) -> Images:

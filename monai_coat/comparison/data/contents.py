@@ -77,7 +77,8 @@ def digest_of_samples(samples: Sequence[Mapping[str, Any]], digests: FileDigests
     """The identity of a data set: which images it lists, their groups, and the contents of their files.
 
     Args:
-        samples: dictionaries with ``id`` and paths ``image``, ``label`` and perhaps ``probs``.
+        samples: dictionaries with ``id`` and paths ``image``, ``label`` and perhaps ``probs``, one or several, and
+            ``segmentation``.
         digests: of files that are known already; what is new is added and saved.
 
     Returns:
@@ -88,12 +89,17 @@ def digest_of_samples(samples: Sequence[Mapping[str, Any]], digests: FileDigests
         [
             sample["id"],
             sample.get("group"),
-            *(digests.of(sample[key]) for key in ("image", "label", "probs") if key in sample),
+            *(digests.of(path) for path in _files(sample)),
         ]
         for sample in samples
     ]
     digests.save()
     return digest_of(rows)
+
+
+def _files(sample: Mapping[str, Any]) -> list[str | os.PathLike[str]]:
+    given = [sample[key] for key in ("image", "label", "probs", "segmentation") if key in sample]
+    return [path for paths in given for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
 
 
 def _digest_of_content(path: str) -> str:

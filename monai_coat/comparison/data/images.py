@@ -21,7 +21,7 @@ from monai_coat.data.readable import check_same_kind
 from monai_coat.files import replacing
 from monai_coat.files.progress import Progress
 
-__all__ = ["Images", "load_images"]
+__all__ = ["Images", "as_bytes", "kept_images", "load_images"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +33,18 @@ class Images:
     Attributes:
         ids: names of the images.
         image: ``(N, 3, H, W)``, 8 bit.
-        label: ``(N, 1, H, W)``, bool.
-        probs: saved probability maps ``(N, 1, H, W)``, 8 bit, or no rows.
+        label: ``(N, 1, H, W)``, bool; of several classes ``(N, C, H, W)``.
+        probs: saved probability maps of the same shape, 8 bit or float32, or no rows.
     """
 
     ids: tuple[str, ...]
     image: Tensor
     label: Tensor
     probs: Tensor
+
+    def of_class(self, index: int) -> Images:
+        """The images with one of several classes."""
+        return Images(self.ids, self.image, self.label[:, index : index + 1], self.probs[:, index : index + 1])
 
     def take(self, samples: Sequence[Mapping[str, Any]]) -> Images:
         """The images of some samples, in their order, without those whose mask is empty at this size."""
@@ -59,10 +63,21 @@ def load_images(samples: Sequence[Mapping[str, Any]], size: Sequence[int], path:
         size: height and width.
         path: NumPy file to keep the images in; its name must change with the contents of the files.
     """
+    return kept_images(path, lambda: _read(samples, size), len(samples))
+
+
+def kept_images(path: Path, read: Callable[[], dict[str, Any]], count: int) -> Images:
+    """The images of a file; if there is none, they are read and written to it.
+
+    Args:
+        path: the file.
+        read: gives the arrays of :class:`Images` by their names.
+        count: how many images there are, for the log.
+    """
     if not path.is_file():
-        logger.info("reading %d images", len(samples))
+        logger.info("reading %d images", count)
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **_read(samples, size))
+            np.savez_compressed(file, **read())
     with np.load(path) as saved:
         arrays = {name: torch.from_numpy(saved[name]) for name in ("image", "label", "probs")}
         return Images(tuple(saved["ids"].tolist()), **arrays)
@@ -78,7 +93,8 @@ def _read(samples: Sequence[Mapping[str, Any]], size: Sequence[int]) -> dict[str
     for number, sample in enumerate(samples, 1):
         for key, values in arrays.items():
             check_same_kind(sample[key], sample[keys[0]])
-            values.append(_as_bytes(resize[key](readers[key](sample[key]).float()), key))
+            resized = convert_to_numpy(resize[key](readers[key](sample[key]).float()))
+            values.append(resized >= 0.5 if key == "label" else as_bytes(resized))
         if number % 500 == 0:
             logger.info("read %s images", progress.after(number))
     stacked = {key: np.stack(values) for key, values in arrays.items()}
@@ -86,10 +102,9 @@ def _read(samples: Sequence[Mapping[str, Any]], size: Sequence[int]) -> dict[str
     return stacked | {"ids": np.array([sample["id"] for sample in samples])}
 
 
-def _as_bytes(values: Tensor, key: str) -> Any:
-    """Masks as bool, by the larger part of each pixel; images and maps as 8 bit."""
-    array = convert_to_numpy(values)
-    return array >= 0.5 if key == "label" else np.clip(np.rint(array), 0, 255).astype(np.uint8)
+def as_bytes(values: Any) -> Any:
+    """Whole numbers of 8 bits that are nearest to the values of an array."""
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def _map_of_bytes(path: str) -> Tensor:

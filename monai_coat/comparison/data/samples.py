@@ -9,13 +9,15 @@ from typing import Any
 
 import monai_coat
 from monai_coat.comparison.protocol import Protocol, digest_of
-from monai_coat.data import data_directory, load_datalist, map_datalist, write_synthetic_dataset
+from monai_coat.data import data_directory, load_datalist, write_synthetic_dataset
 
 __all__ = ["samples_of"]
 
 
 def samples_of(protocol: Protocol, dataset: str, folder: Path) -> list[dict[str, Any]]:
-    """The samples of a data set of the protocol; generated images are written to ``folder`` first.
+    """The samples of a data set of the protocol, unless they are somebody's saved maps.
+
+    Generated images are written to ``folder`` first.
 
     Raises:
         FileNotFoundError: if the data is real and ``COAT_DATA_DIR`` does not say where it is.
@@ -27,8 +29,6 @@ def samples_of(protocol: Protocol, dataset: str, folder: Path) -> list[dict[str,
         if not (root / "datasets.json").is_file():
             write_synthetic_dataset(root, **settings["generate"])
         return load_datalist(root, "synthetic")
-    if "probs" in settings:
-        return map_datalist(settings["probs"], settings["labels"], settings.get("images"))
     root_of_collection = data_directory()
     if root_of_collection is None:
         raise FileNotFoundError(

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,10 @@ from torch import Tensor
 from monai_coat.calibration import CoverageStatistic, calibrate
 from monai_coat.functional import precision_of_counts
 
-__all__ = ["SortedScores"]
+__all__ = ["Scores", "SortedScores", "cutoff_of", "row_of_counts"]
 
 Scores = NDArray[np.float32]
+"""Of one image."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,7 @@ class SortedScores:
 
     def cutoff(self, index: Sequence[int], alpha: float) -> float:
         """The calibrated cutoff of some images."""
-        statistic = CoverageStatistic()
-        for i in index:
-            scores = torch.from_numpy(self.foreground[i])[None, None]
-            statistic.update(scores, torch.ones_like(scores, dtype=torch.bool))
-        return calibrate(statistic, alpha).cutoff[0]
+        return cutoff_of([self.foreground[i] for i in index], alpha)
 
     def measure(self, index: Sequence[int], cutoffs: Sequence[float]) -> NDArray[np.float64]:
         """Coverage, precision, relative set size and share of pixels inside ``score >= cutoff``, one row per image."""
@@ -56,5 +53,26 @@ class SortedScores:
             total, size = len(self.foreground[i]), len(self.pixels[i])
             hit = total - int(np.searchsorted(self.foreground[i], limit, "left"))
             inside = size - int(np.searchsorted(self.pixels[i], limit, "left"))
-            rows.append((hit / total, precision_of_counts(hit, inside), inside / total, inside / size))
+            rows.append(row_of_counts(hit, total, inside, size))
         return np.array(rows)
+
+
+def cutoff_of(foreground: Iterable[Scores], alpha: float) -> float:
+    """The calibrated cutoff of the foreground scores of some images."""
+    statistic = CoverageStatistic()
+    for image in foreground:
+        scores = torch.from_numpy(image)[None, None]
+        statistic.update(scores, torch.ones_like(scores, dtype=torch.bool))
+    return calibrate(statistic, alpha).cutoff[0]
+
+
+def row_of_counts(hit: int, total: int, inside: int, size: int) -> tuple[float, float, float, float]:
+    """Coverage, precision, relative set size and share of pixels inside, of pixels.
+
+    Args:
+        hit: foreground inside.
+        total: foreground.
+        inside: pixels inside.
+        size: pixels.
+    """
+    return hit / total, float(precision_of_counts(hit, inside)), inside / total, inside / size

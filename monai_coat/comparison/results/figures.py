@@ -12,6 +12,7 @@ import numpy as np
 from monai.utils.module import optional_import
 
 from monai_coat.comparison.data.sorted_scores import SortedScores
+from monai_coat.comparison.data.volumes import VolumePool
 from monai_coat.comparison.results.rows import Results, Row
 from monai_coat.files import replacing
 from monai_coat.functional import target_coverage
@@ -109,17 +110,27 @@ def _space(result: Mapping[str, Any]) -> str:
     return str(result["settings"].get("space", "probability"))
 
 
-def draw_coverage_curves(maps: Mapping[str, PredictedMaps], path: Path) -> None:
-    """Draw coverage against threshold, one panel per set of maps: thin lines are images, the thick one their mean."""
-    figure, axes = _grid(len(maps), 2)
+def draw_coverage_curves(pools: Mapping[str, PredictedMaps | VolumePool], path: Path) -> None:
+    """Draw coverage against threshold, one panel per pool: thin lines are images, the thick one their mean.
+
+    Curves of volumes are those of their sketches, exact to 1/512.
+    """
+    figure, axes = _grid(len(pools), 2)
     thresholds = np.linspace(0, 1, 201, dtype=np.float32)
-    for axis, (title, pool) in zip(axes, maps.items(), strict=False):
-        foreground = SortedScores.of(pool.probs, pool.label).foreground
+    for axis, (title, pool) in zip(axes, pools.items(), strict=False):
+        foreground = _foreground(pool)
         curves = np.stack([1 - np.searchsorted(f, thresholds) / len(f) for f in foreground])
         axis.plot(thresholds, curves[:: max(len(curves) // 60, 1)].T, color="C0", linewidth=0.4, alpha=0.5)
         axis.plot(thresholds, curves.mean(0), color="C3", linewidth=2)
         axis.set(title=title, xlabel="threshold", ylabel="coverage")
     _save(figure, path)
+
+
+def _foreground(pool: PredictedMaps | VolumePool) -> Sequence[Any]:
+    """Ascending probabilities of the foreground of each image."""
+    if isinstance(pool, PredictedMaps):
+        return SortedScores.of(pool.probs, pool.label).foreground
+    return list(pool.foreground.numpy())
 
 
 def _grid(panels: int, columns: int) -> tuple[Any, Any]:

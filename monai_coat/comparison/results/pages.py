@@ -17,13 +17,17 @@ from monai_coat.comparison.cells import ComparisonCell
 from monai_coat.comparison.data.comparison_data import ComparisonData
 from monai_coat.comparison.data.repeats import Repeat
 from monai_coat.comparison.data.sorted_scores import SortedScores
-from monai_coat.comparison.protocol import Group, Protocol
+from monai_coat.comparison.data.streamed_scores import StreamedScores
+from monai_coat.comparison.protocol import Group
+from monai_coat.comparison.results.volume_pages import Cut, draw_volume_page
 from monai_coat.comparison.splits import draw_split
 from monai_coat.metrics import ImageRecord, image_records
 from monai_coat.report import Panel, choose_panels, draw_page
-from monai_coat.scorers import PredictedMaps
+from monai_coat.scorers import FittedMethod, PredictedMaps
 
 __all__ = ["draw_pages"]
+
+Fitted = Mapping[str, FittedMethod]
 
 
 def draw_pages(data: ComparisonData) -> list[Path]:
@@ -37,27 +41,35 @@ def draw_pages(data: ComparisonData) -> list[Path]:
         group = Group(dataset, next(iter(protocol.networks)), protocol.alphas[0])
         # The default may be cross-fitted in the table; here both methods learn from the same images.
         repeat = data.repeats(group.dataset, group.network)[0]
-        cells = [ComparisonCell(group, name) for name in dict.fromkeys((protocol.reference, protocol.default))]
-        masks = {cell.method: _masks(cell, repeat, protocol) for cell in cells}
-        drawable = {method: mask for method, mask in masks.items() if mask is not None}
-        if len(drawable) == len(cells):
+        fitted = {
+            name: fit_cell(ComparisonCell(group, name), repeat.train, protocol)
+            for name in dict.fromkeys((protocol.reference, protocol.default))
+        }
+        if all(each.scorer is not None for each in fitted.values()):
             path = data.folder / f"images_{dataset}.png"
-            _draw(repeat.pool.rows(draw_split(repeat, protocol, 0)[1]), drawable, group.alpha, path)
+            _draw(fitted, repeat, draw_split(repeat, protocol, 0), group.alpha, path)
             pages.append(path)
     return pages
 
 
-def _masks(cell: ComparisonCell, repeat: Repeat, protocol: Protocol) -> Tensor | None:
-    """The sets of the first split's test images; None if the method gives thresholds and no scores."""
-    fitted = fit_cell(cell, repeat.train, protocol)
-    if fitted.scorer is None:
-        return None
-    scores = scores_of(fitted, repeat.pool)
-    calibration, test = draw_split(repeat, protocol, 0)
-    return scores[test] >= SortedScores.of(scores, repeat.pool.label).cutoff(calibration, cell.group.alpha)
+def _draw(fitted: Fitted, repeat: Repeat, places: tuple[list[int], list[int]], alpha: float, path: Path) -> None:
+    """Calibrate on the first of two parts of the pool, and draw the second."""
+    pool, (calibration, test) = repeat.pool, places
+    if isinstance(pool, PredictedMaps):
+        scores = {method: scores_of(each, pool) for method, each in fitted.items()}
+        cutoffs = {name: SortedScores.of(each, pool.label).cutoff(calibration, alpha) for name, each in scores.items()}
+        masks = {method: each[test] >= cutoffs[method] for method, each in scores.items()}
+        _draw_flat(pool.rows(test), masks, alpha, path)
+        return
+    cuts = {
+        method: Cut(each.scorer, StreamedScores(each.scorer, pool).cutoff(calibration, alpha))
+        for method, each in fitted.items()
+        if each.scorer is not None
+    }
+    draw_volume_page(cuts, pool, test, alpha, path)
 
 
-def _draw(test: PredictedMaps, masks: Mapping[str, Tensor], alpha: float, path: Path) -> None:
+def _draw_flat(test: PredictedMaps, masks: Mapping[str, Tensor], alpha: float, path: Path) -> None:
     records = {method: _records(test, mask) for method, mask in masks.items()}
     place = {name: index for index, name in enumerate(test.ids)}
     panels = []

@@ -40,7 +40,7 @@ def write_report(results: Results, data: ComparisonData) -> list[Path]:
     write_results(results, folder / "results.json")
     # Tables are of the file's four decimals, so that anybody can make them from it.
     rows = rows_of(read_results(folder / "results.json"), protocol.reference)
-    tables = write_tables(rows, protocol, folder)
+    tables = write_tables(rows, protocol, folder, data.left_out)
     figures = draw_figures(rows, results, protocol, folder)
     pages = [_draw_curves(data), *draw_pages(data)]
     logger.info("\n%s", summary_markdown(rows, protocol.reference, protocol.default))

@@ -12,11 +12,19 @@ from typing import Any
 
 from monai_coat.comparison.protocol import Protocol
 from monai_coat.comparison.results.overview import overview_markdown
-from monai_coat.comparison.results.rows import Results, Row
+from monai_coat.comparison.results.rows import Results, Row, rows_of
 from monai_coat.files import replacing
 from monai_coat.files.json import parse_json
 
-__all__ = ["read_results", "report_markdown", "to_latex", "to_markdown", "write_results", "write_tables"]
+__all__ = [
+    "plain_results",
+    "read_results",
+    "report_markdown",
+    "to_latex",
+    "to_markdown",
+    "write_results",
+    "write_tables",
+]
 
 COLUMNS = (
     "method",
@@ -94,20 +102,40 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     return [cell | {"splits": _rows_of_columns(cell["splits"])} for cell in cells]
 
 
+def plain_results(folder: Path, protocol: Protocol) -> list[dict[str, Any]]:
+    """The rows of the tables as plain values: means over splits, and the standard deviation of the coverage gap."""
+    rows = rows_of(read_results(folder / "results.json"), protocol.reference)
+    return [_plain(row) for row in rows]
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    place = {"dataset": row.dataset, "network": row.network, "alpha": row.alpha, "method": row.method}
+    return place | dict(row.mean) | {"coverage_gap_sd": row.sd["coverage_gap"]}
+
+
 def _rows_of_columns(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def report_markdown(rows: Sequence[Row], protocol: Protocol) -> str:
-    """The report for people: overview, summary of each group, and a table for each."""
+def report_markdown(rows: Sequence[Row], protocol: Protocol, left_out: Mapping[str, str] | None = None) -> str:
+    """The report for people: overview, summary of each group, and a table for each.
+
+    Args:
+        rows: of all groups.
+        protocol: what was compared.
+        left_out: why data sets are not in the tables, by name.
+    """
     title = f"# Comparison of methods: {protocol.name}\n\nMean (SD) over {protocol.splits} splits.\n"
     overview = overview_markdown(rows, protocol.reference, protocol.default)
-    return "\n".join([title, overview, to_markdown(rows, protocol.reference)])
+    notes = [f"*{name}* is left out: {why}\n" for name, why in (left_out or {}).items()]
+    return "\n".join([title, *notes, overview, to_markdown(rows, protocol.reference)])
 
 
-def write_tables(rows: Sequence[Row], protocol: Protocol, folder: Path) -> list[Path]:
-    """Write ``tables.md`` and ``gaps.tex``; returns their paths."""
-    contents = {"tables.md": report_markdown(rows, protocol), "gaps.tex": to_latex(rows)}
+def write_tables(
+    rows: Sequence[Row], protocol: Protocol, folder: Path, left_out: Mapping[str, str] | None = None
+) -> list[Path]:
+    """Write ``tables.md`` and ``gaps.tex``, see :func:`report_markdown`; returns their paths."""
+    contents = {"tables.md": report_markdown(rows, protocol, left_out), "gaps.tex": to_latex(rows)}
     for name, content in contents.items():
         with replacing(folder / name) as temporary:
             temporary.write_text(content, encoding="utf-8")

@@ -62,8 +62,10 @@ def learn_thresholds(
     optimizer = torch.optim.AdamW(predictor.parameters(), 3e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * math.ceil(len(train) / BATCH))
     losses = []
+    # Reading a configuration takes longer than an epoch.
+    criteria = {temperature: _criterion(loss, alpha, temperature) for temperature in set(temperatures)}
     for temperature in temperatures:
-        criterion = _criterion(loss, alpha, temperature)
+        criterion = criteria[temperature]
         total = 0.0
         for rows in torch.randperm(len(train)).split(BATCH):
             thresholds = predictor.of_summaries(train.summaries[rows])

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from monai_coat.comparison import ComparisonData, protocol_of_folder
-from monai_coat.comparison.data import comparison_data, segmenters
+from monai_coat.comparison.data import comparison_data, own_folder, segmenters
 from monai_coat.data.groups import group_of
 
 
@@ -116,15 +116,15 @@ def test_what_is_kept_is_used_again_and_only_for_the_same_files(own, tmp_path):
 def test_files_that_change_while_they_are_read_are_named(own, tmp_path, monkeypatch):
     folder, protocol = own
     data = ComparisonData(protocol_of_folder(protocol, folder / "maps", folder / "masks", None), tmp_path / "out")
-    load = comparison_data.load_images
+    load = own_folder.load_folder_images
 
     def load_and_change(*arguments):
         images = load(*arguments)
         Image.fromarray(np.full((32, 32), 255, np.uint8)).save(folder / "masks" / "5.png")
         return images
 
-    monkeypatch.setattr(comparison_data, "load_images", load_and_change)
-    with pytest.raises(ValueError, match="files of data set 'yours' must not change while they are read"):
+    monkeypatch.setattr(own_folder, "load_folder_images", load_and_change)
+    with pytest.raises(ValueError, match=r"files of .*maps must not change while they are read"):
         data.repeats("yours", "saved maps")
     assert not list((tmp_path / "out" / "images").iterdir())
 

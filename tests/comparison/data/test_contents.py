@@ -108,5 +108,7 @@ def test_a_data_set_is_its_list_its_groups_and_its_contents(tmp_path):
         [samples[0], samples[1] | {"image": tmp_path / "a"}],
         [samples[0], samples[1] | {"label": tmp_path / "a"}],
         [samples[0], samples[1] | {"probs": tmp_path / "a"}],
+        [samples[0], samples[1] | {"probs": (tmp_path / "a", tmp_path / "b")}],
+        [samples[0], samples[1] | {"probs": tmp_path / "a", "segmentation": tmp_path / "c"}],
     ]
-    assert len({digest_of_samples(each, digests) for each in [samples, *others]}) == 7
+    assert len({digest_of_samples(each, digests) for each in [samples, *others]}) == 9

@@ -8,7 +8,6 @@ import json
 
 import pytest
 
-from monai_coat.comparison import protocol_of_folder
 from monai_coat.comparison.data.samples import samples_of
 from monai_coat.data import write_synthetic_dataset
 
@@ -17,15 +16,6 @@ def test_generated_images_are_those_of_the_settings(tiny, tmp_path):
     assert len(samples_of(tiny(), "generated", tmp_path)) == 100
     fewer = {"generated": {"generate": {"count": 90, "spatial_size": [32, 32]}, "epochs": 1}}
     assert len(samples_of(tiny(datasets=fewer), "generated", tmp_path)) == 90
-
-
-def test_folders_are_listed_by_their_maps(tiny, tmp_path, write_maps):
-    folder = write_maps(3)
-    (folder / "maps" / "2.png").unlink()
-    protocol = protocol_of_folder(tiny(), folder / "maps", folder / "masks", None)
-    samples = samples_of(protocol, "yours", tmp_path)
-    assert [sample["id"] for sample in samples] == ["0", "1"]
-    assert samples[1]["label"] == str(folder / "masks" / "1.png")
 
 
 def test_the_collection_is_where_the_variable_says(tiny, tmp_path, monkeypatch):
