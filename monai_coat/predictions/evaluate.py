@@ -127,7 +127,7 @@ class _Pictures:
             label, image = masks[self.index].numpy(), picture_of(sample, maps, self.index)
             if label.ndim == 2:
                 flat = {method: mask.T for method, mask in sets.items()}
-                panels.append(Panel(title, image.T, label.T, flat, covered))
+                panels.append(Panel(title, image.swapaxes(0, 1), label.T, flat, covered))
             elif len(panels) < 6:
                 panels += orthogonal_panels(title, image, label, sets, covered)
         return panels

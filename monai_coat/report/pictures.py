@@ -21,7 +21,9 @@ __all__ = ["picture_of"]
 
 
 def picture_of(sample: Mapping[str, Any], maps: Tensor, index: int) -> NDArray[np.float32]:
-    """The image in [0, 1] if it is there and on the map's grid, else the map itself; axes as in the map.
+    """The image in [0, 1] if it is there and on the map's grid, else the map itself.
+
+    Axes are as in the map; flat images of three channels have these as colours, last.
 
     Args:
         sample: the image's files.
@@ -31,7 +33,8 @@ def picture_of(sample: Mapping[str, Any], maps: Tensor, index: int) -> NDArray[n
     if sample["image"] != source_of(sample):
         image = read_image(sample["image"])
         if image.shape[1:] == maps.shape[1:]:
-            values = image.numpy()[:3].mean(0)
+            channels: Any = image.numpy()[:3]
+            values = np.moveaxis(channels, 0, -1) if channels.ndim == 3 and len(channels) == 3 else channels.mean(0)
             low, high = np.quantile(values, (0.001, 0.999))
             return np.asarray(np.clip((values - low) / max(float(high - low), 1e-6), 0, 1), np.float32)
     return np.asarray(maps[index].numpy(), np.float32)

@@ -17,10 +17,14 @@ import torch
 from PIL import Image
 
 from monai_coat.calibration import load_calibration, save_calibration
+from monai_coat.calibration.risks import RISKS as RISK_TABLE
 from monai_coat.cli import main
+from monai_coat.cli.calibrate import RISKS
+from monai_coat.cli.fit import METHODS
 from monai_coat.functional import float32_below
 from monai_coat.predictions import fit_scorer, load_calibrated_maps, load_scorer
 from monai_coat.predictions.describe import _margin, _whole
+from monai_coat.predictions.fit import FOR_MAPS
 from monai_coat.predictions.masks import check_labels_fit
 from monai_coat.scorers.distance_map import DISTANCE_SCALE
 
@@ -339,6 +343,11 @@ def test_images_to_learn_from_have_foreground():
     empty = [torch.zeros(1, 9, 7, dtype=torch.bool) for _ in masks]
     with pytest.raises(ValueError, match="images to learn from must have foreground of each class, got 20 of which"):
         fit_scorer(zip([torch.from_numpy(probs)[None] for probs in maps], empty, strict=True), 0.4, "coat")
+
+
+def test_options_of_commands_are_rows_of_the_package():
+    assert METHODS == FOR_MAPS
+    assert set(RISKS) == set(RISK_TABLE)
 
 
 def test_six_graded_classes_do_not_fit_a_bitmap():
