@@ -103,7 +103,7 @@ class ConformalCallback(Callback):
 
     @property
     def state_key(self) -> str:
-        """Where checkpoints keep the calibration; one for each promise and network, so that callbacks share a trainer."""
+        """Where checkpoints keep the calibration; one for each promise and network, so that callbacks share one."""
         promise = f"{self.guarantee.name}, {self.guarantee.risk.key}, alpha={float(self.guarantee.alpha)}"
         return f"{KEY}{promise}, network={self.network!r}]"
 
