@@ -19,7 +19,6 @@ FORMAT, VERSION = "monai_coat images", 1
 ENDING = ".images.json"
 CHUNK, SAMPLES = 4096, 8
 
-Path_ = str | os.PathLike
 Sample = Mapping[str, Any]
 
 
@@ -71,7 +70,9 @@ def refuse_seen(made: str | os.PathLike[str], samples: Iterable[Sample]) -> None
 def image_files(sample: Sample) -> list[str]:
     """Files of a sample's image that are there; those of a folder, if it is one."""
     value = sample.get("image")
-    paths = [path for path in (value if isinstance(value, list | tuple) else [value]) if isinstance(path, Path_)]
+    paths = [
+        path for path in (value if isinstance(value, list | tuple) else [value]) if isinstance(path, str | os.PathLike)
+    ]
     found = [file for path in paths for file in (sorted(Path(path).iterdir()) if os.path.isdir(path) else [path])]
     return [os.fspath(file) for file in found if os.path.isfile(file)]
 

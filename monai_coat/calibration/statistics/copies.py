@@ -45,7 +45,7 @@ def copies_of(images: Places) -> dict[int, int]:
     for places in alike.values():
         first: dict[bytes, int] = {}
         for place in places if len(places) > 1 else ():
-            digest = hashlib.sha256(np.ascontiguousarray(images[place]).view(np.uint8)).digest()
+            digest = hashlib.sha256(images[place].tobytes()).digest()
             earlier = first.setdefault(digest, place)
             if earlier != place and (earlier in found.values() or _has_many_values(images[place])):
                 found[place] = earlier
