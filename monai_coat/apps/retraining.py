@@ -131,6 +131,12 @@ def _new_models(
             _run(served, step, {**settings, **_learning_settings(step, learn, max_epochs)})
         _run(served, "calibrate", {**settings, "samples": check})
         result = load_calibration(target / f"calibration_{served.method}.json")
+        made, before = ((each.kind, each.controls) for each in (result, served.calibration(level)))
+        if made != before:
+            raise ValueError(
+                f"bundle must be calibrated for the promise that is served, {' of '.join(before)}, got "
+                f"{' of '.join(made)}; set guarantee in its configs to that, or calibrate the served models anew."
+            )
         if not all(result.promised):  # which the models that are served may have promised
             raise ValueError(
                 f"annotations must hold enough images of each class, got: {result.guarantee}. Annotate more of it."

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_coat.calibration.guarantees import GUARANTEES
+from monai_coat.calibration.guarantees import GUARANTEES, Guarantee
 from monai_coat.calibration.identity import PipelineIdentity
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks import RISKS
@@ -158,14 +158,16 @@ def check_calibration_fits(
     result: CalibrationResult,
     *,
     alpha: float | None = None,
+    guarantee: Guarantee | None = None,
     classes: int | None = None,
     identity: PipelineIdentity | None = None,
 ) -> None:
-    """Refuse a calibration that was made for another level, another number of classes or another pipeline.
+    """Refuse a calibration that was made for another promise, another number of classes or another pipeline.
 
     Args:
         result: the calibration.
         alpha: level that is wanted, or None to take any.
+        guarantee: what is to be promised, its risk and level, or None to take any.
         classes: number of score channels, or None to take any.
         identity: network and pipeline at hand, or None to take any. Of a pipeline, parts that only one of the two names
             are not compared.
@@ -180,8 +182,15 @@ def check_calibration_fits(
         ...
         ValueError: calibration is for alpha=0.1, wanted is alpha=0.2; calibrate for that level.
     """
+    alpha = guarantee.alpha if guarantee is not None and alpha is None else alpha
     if alpha is not None and exact_level(alpha) != exact_level(result.alpha):
         raise ValueError(f"calibration is for alpha={result.alpha}, wanted is alpha={alpha}; calibrate for that level.")
+    made = (result.kind, result.controls)
+    if guarantee is not None and made != (guarantee.name, guarantee.risk.key):
+        raise ValueError(
+            f"calibration is for {' of '.join(made)}, wanted is {guarantee.name} of {guarantee.risk.key}; calibrate "
+            "for that promise."
+        )
     if classes is not None and classes != len(result.cutoff):
         raise ValueError(
             f"calibration is for {len(result.cutoff)} classes, the scores have {classes}; calibrate again."

@@ -26,6 +26,7 @@ from monai_coat.data.public.layouts import LAYOUTS, Layout
 from monai_coat.data.public.reader import download_dataset, read_layout
 from monai_coat.data.readable import check_readable
 from monai_coat.data.saved_partition import open_partition
+from monai_coat.data.seen_images import refuse_seen, save_seen
 from monai_coat.data.stamps import file_stamps, hash_of_transforms, hash_with_files
 from monai_coat.data.synthetic import synthetic_images, synthetic_maps
 from monai_coat.data.synthetic_dataset import write_synthetic_dataset
@@ -67,6 +68,8 @@ __all__ = [
     "read_map",
     "read_mask",
     "read_masks",
+    "refuse_seen",
+    "save_seen",
     "split_by_group",
     "synthetic_images",
     "synthetic_maps",

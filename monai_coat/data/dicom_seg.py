@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +50,13 @@ MAY_BE_EMPTY: tuple[str, ...] = (
 )
 MAY_BE_EMPTY += ("StudyDate", "StudyTime", "ReferringPhysicianName")
 """Elements that a file must have but may leave empty; files that were made anonymous often lack them."""
+
+MUST_BE_SAID = {
+    "StudyInstanceUID": "a study, of which a segmentation is",
+    "FrameOfReferenceUID": "a frame of reference, in which a segmentation lies",
+    "SOPClassUID": "a class, by which a segmentation names its slices",
+    "SliceThickness": "a thickness, without which readers take no segmentation",
+}
 
 LARGEST_SERIES_NUMBER = 2**31 - 1
 
@@ -119,18 +128,21 @@ def write_dicom_seg(
         DICOM PS3.3 A.51 (segmentation) and A.90 (label map segmentation).
     """
     _check_values(values, segments, segmentation_type)
-    if not series.slices[0].get("FrameOfReferenceUID"):
-        raise ValueError(
-            f"series must have a frame of reference, in which a segmentation lies, got none in {series.files[0]}; add "
-            "FrameOfReferenceUID to its slices."
-        )
+    _check_referred(series)
     placed = to_grid(values, series.grid, ("the segmentation", series.folder))
     arranged: NDArray[Any] = placed.as_tensor().permute(3, 2, 1, 0).cpu().numpy()
     frames = _frames(arranged, segmentation_type)
-    file = seg.Segmentation(
+    with _quiet():
+        file = _segmentation(series, segments, frames, segmentation_type)
+    with replacing(path) as temporary:
+        file.save_as(temporary)
+
+
+def _segmentation(series: DicomSeries, segments: Sequence[Segment], frames: NDArray[Any], kind: str) -> Any:
+    return seg.Segmentation(
         source_images=_with_empty_elements(series.slices),
         pixel_array=frames,
-        segmentation_type=segmentation_type,
+        segmentation_type=kind,
         segment_descriptions=[_description(segment) for segment in segments],
         series_instance_uid=highdicom.UID(),
         series_number=min(100 + int(series.slices[0].get("SeriesNumber") or 0), LARGEST_SERIES_NUMBER),
@@ -144,8 +156,26 @@ def write_dicom_seg(
         series_description="segmentation with a conformal guarantee",
         specific_character_set="ISO_IR 192",
     )
-    with replacing(path) as temporary:
-        file.save_as(temporary)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without highdicom's lines about each element that it copies, unless somebody asked for them."""
+    highdicoms = logging.getLogger("highdicom")
+    level = highdicoms.level
+    highdicoms.setLevel(level or logging.WARNING)
+    try:
+        yield
+    finally:
+        highdicoms.setLevel(level)
+
+
+def _check_referred(series: DicomSeries) -> None:
+    """Refuse slices without what a segmentation must repeat of them, and may not leave empty."""
+    for header, file in zip(series.slices, series.files, strict=True):
+        for keyword, what in MUST_BE_SAID.items():
+            if header.get(keyword) in (None, ""):
+                raise ValueError(f"slice must have {what}, got none in {file}; add {keyword} to the slices.")
 
 
 def _check_values(values: MetaTensor, segments: Sequence[Segment], kind: str) -> None:

@@ -16,6 +16,7 @@ from monai.data import MetaTensor
 from monai.utils import SpaceKeys, optional_import
 from numpy.typing import NDArray
 
+from monai_coat.data.dicom_agreement import COMMON, COMMON_IF_SAID, check_agreement
 from monai_coat.data.grids import TOLERANCE, Grid
 from monai_coat.data.volumes import MOST_VOXELS
 from monai_coat.files.names import kind_of
@@ -31,14 +32,8 @@ __all__ = ["DicomSeries", "holds_dicom"]
 
 Path_ = str | os.PathLike[str]
 
-COMMON = ("SeriesInstanceUID", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient")
-"""What all slices of a volume have in common."""
-
 PLACE = (*COMMON, "ImagePositionPatient", "SOPInstanceUID")
 """Without these a slice lies nowhere, or is of no series."""
-
-SAME = 1e-4
-"""How far direction cosines and pixel spacings of slices may differ: over 500 pixels that is 0.05 of one."""
 
 ROUNDING = 2e-3
 """How far products of direction cosines may be from 0 and 1: headers round them."""
@@ -84,13 +79,13 @@ class DicomSeries:
         Raises:
             FileNotFoundError: if there is no such folder, or it is empty.
             ValueError: naming the files, if one cannot be read, or they are not the slices of one volume: of two
-                series, of several sizes or orientations, two in one place, at unequal distances, as they are where a
-                slice is missing, or shifted against each other, as they are with a tilted gantry.
+                series, studies, patients or frames of reference, of several sizes or orientations, two of one image or
+                in one place, at unequal distances, as they are where a slice is missing, or shifted against each other,
+                as they are with a tilted gantry.
         """
         files = _files(Path(folder))
         headers = [_header(file) for file in files]
-        for file, header in zip(files, headers, strict=True):
-            _check_common(header, headers[0], (file, files[0]))
+        check_agreement(headers, files)
         order, affine = _stacked(headers, files)
         size = (int(headers[0].Columns), int(headers[0].Rows), len(files))
         if np.prod(size, dtype=float) > MOST_VOXELS:
@@ -171,7 +166,7 @@ def _header(file: Path) -> Any:
 
 def _decoded(header: Any) -> Any:
     """A header whose numbers were read: pydicom reads an element when it is asked for."""
-    for keyword in (*PLACE, *SHAPE):
+    for keyword in (*PLACE, *COMMON_IF_SAID, *SHAPE):
         header.get(keyword)
     return header
 
@@ -187,20 +182,6 @@ def _opened(file: Path, read: Callable[[], Any]) -> Any:
             f"series must hold readable DICOM files, got {file} ({str(error) or type(error).__name__}); replace the "
             "file, or move what is no slice away."
         ) from None
-
-
-def _check_common(header: Any, first: Any, files: tuple[Path, Path]) -> None:
-    for keyword in COMMON:
-        here, there = header[keyword].value, first[keyword].value
-        if isinstance(here, str | int):
-            same = here == there
-        else:
-            same = np.allclose(_numbers(here), _numbers(there), atol=SAME, rtol=0)
-        if not same:
-            raise ValueError(
-                f"slices must be of one volume, got {keyword} {here} in {files[0]} and {there} in {files[1]}; give "
-                "each volume a folder of its own."
-            )
 
 
 def _numbers(values: Any) -> NDArray[np.float64]:

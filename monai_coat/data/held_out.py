@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from monai_coat.data.groups import allot, generator, shares, sorted_samples
 from monai_coat.data.partition import Partition
+from monai_coat.data.seen_images import image_files, same_files
 from monai_coat.files.names import stem_of
 
 __all__ = ["held_out_parts"]
@@ -38,7 +40,8 @@ def held_out_parts(
             an image is called by its label's file, with as many folders before it as tell all files apart.
         fractions: shares to fit, to calibrate and to test, with sum 1. Without a method that learns the first is 0.
         seed: of the draw.
-        trained_on: samples that the network was trained on.
+        trained_on: samples that the network was trained on. They are known by their paths, and images also by the
+            bytes of their files; one that was saved anew is not known.
 
     Returns:
         A partition whose part ``base_train`` is empty and whose part ``threshold_train`` is for the fit.
@@ -121,12 +124,17 @@ def _names(paths: Sequence[PurePath]) -> list[str]:
 
 
 def _check_untrained(samples: Iterable[Mapping[str, Any]], trained_on: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse an image that the network has seen."""
+    """Refuse an image that the network has seen, whatever its file is called."""
+    samples, trained_on = list(samples), list(trained_on)
     seen = {file for sample in trained_on for file in _files(sample)}
-    for sample in samples:
-        if seen & _files(sample):
+    images = [image_files(sample) for sample in samples]
+    same = same_files(itertools.chain(*images), itertools.chain(*map(image_files, trained_on)))
+    for sample, files in zip(samples, images, strict=True):
+        copied = next((same[file] for file in files if file in same), "")
+        if seen & _files(sample) or copied:
+            which = f"which has the bytes of {copied}, which was" if copied else "which was"
             raise ValueError(
-                f"samples must not have been trained on, got {sample['id']!r}, which was: on it the network errs less "
+                f"samples must not have been trained on, got {sample['id']!r}, {which}: on it the network errs less "
                 "than on new images; calibrate and test on others."
             )
 

@@ -169,7 +169,8 @@ def on_segmentation(probabilities: NDArray[Any], folder: NNUNet, segmentation: P
         ``(channels, *spatial)`` with the segmentation's affine, of all channels.
 
     Raises:
-        ValueError: naming the files, if the probabilities do not make the segmentation.
+        ValueError: naming the files, if the probabilities do not make the segmentation, or make it in both ways and no
+            ``plans.json`` says which it is.
     """
     labels = read_label_map(segmentation)
     expected = len(folder.classes) + folder.has_background
@@ -181,15 +182,25 @@ def on_segmentation(probabilities: NDArray[Any], folder: NNUNet, segmentation: P
     turned = probabilities.transpose(0, 3, 2, 1)
     if labels.dim() == 3 and turned.shape[-1] == 1:
         turned = turned[..., 0]
-    agreements = [0.0]
+    found: list[tuple[float, MetaTensor]] = []
     for values in _candidates(turned, folder, labels, (path, segmentation)):
-        agreements.append(_agreement(values.numpy(), folder, labels))
-        if agreements[-1] >= AGREEMENT:
-            return values
+        found.append((_agreement(values.numpy(), folder, labels), values))
+    ways = [values for agreement, values in found if agreement >= AGREEMENT]
+    if len(ways) > 1 and not torch.equal(ways[0].as_tensor(), ways[1].as_tensor()):
+        raise ValueError(_unknown_turn(segmentation, "agrees with its map in two ways to lie"))
+    if ways:
+        return ways[0]
+    best = max((agreement for agreement, _ in found), default=0.0)
     raise ValueError(
         f"probabilities must make the segmentation beside them, got {path} of {probabilities.shape[1:]}, which agrees "
-        f"with {segmentation} of {tuple(labels.shape[1:])} in {max(agreements):.0%} of what is marked; predict both "
-        "again."
+        f"with {segmentation} of {tuple(labels.shape[1:])} in {best:.0%} of what is marked; predict both again."
+    )
+
+
+def _unknown_turn(segmentation: Path_, why: str) -> str:
+    return (
+        f"{PLANS} must lie beside {DESCRIPTION}, since {segmentation} {why}, so that nothing else tells whether "
+        "nnU-Net's reader turned the volume, got none; copy it from the trained model."
     )
 
 
@@ -204,10 +215,7 @@ def _candidates(
     elif bool((labels != 0).any()):
         ways = [False, True]
     else:  # nothing is marked, so that nothing tells
-        raise ValueError(
-            f"{PLANS} must lie beside {DESCRIPTION}, since {names[1]} marks nothing and is turned, got none; copy it "
-            "from the trained model."
-        )
+        raise ValueError(_unknown_turn(names[1], "marks nothing and is turned"))
     for is_reoriented in ways:
         if is_reoriented:
             yield from _from_canonical(turned, labels, names)

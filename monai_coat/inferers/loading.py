@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from monai_coat.calibration import check_calibration_fits, identity_of, load_calibration, risk_named
+from monai_coat.calibration import Guarantee, check_calibration_fits, identity_of, load_calibration, risk_named
 from monai_coat.networks import AdaptiveSegmenter, load_weights
 
 __all__ = ["attach_calibration", "load_calibrated"]
@@ -20,24 +20,27 @@ logger = logging.getLogger(__name__)
 def load_calibrated(
     networks: Mapping[str, AdaptiveSegmenter],
     folder: str | os.PathLike[str],
-    alpha: float,
+    alpha: float | None = None,
     pipeline: Mapping[str, object] | None = None,
+    guarantee: Guarantee | None = None,
 ) -> dict[str, AdaptiveSegmenter]:
     """Load the calibrated weights of one network or of several that share a segmenter.
 
     Args:
         networks: networks by method; ``model_<method>.pt`` and ``calibration_<method>.json`` are read.
         folder: where these files are.
-        alpha: level that the calibration must be for.
+        alpha: level that the calibration must be for, whatever is missed: of each class or of the worst.
         pipeline: what stands around the networks, by name, see :func:`~monai_coat.calibration.identity_of`; all that
             the calibration names must be given, and be what it was made with.
+        guarantee: the whole promise that the calibration must be for, its risk too, in place of ``alpha``.
 
     Returns:
         The networks, with weights and calibration.
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if a calibration is for another level, or does not belong to the weights beside it; also if one of
+        TypeError: if neither ``alpha`` nor ``guarantee`` is given.
+        ValueError: if a calibration is for another promise, or does not belong to the weights beside it; also if one of
             several networks was calibrated with another segmenter than the rest, or if a network was made with another
             logit temperature than the weights hold. A network that does not fit is left uncalibrated.
     """
@@ -51,31 +54,34 @@ def load_calibrated(
         _load(network, folder / f"model_{method}.pt")
     # Identities are compared after all are loaded: a shared segmenter is the one of the file that came last.
     for method, network in networks.items():
-        attach_calibration(network, folder / f"calibration_{method}.json", alpha, pipeline)
+        attach_calibration(network, folder / f"calibration_{method}.json", alpha, pipeline, guarantee)
     return dict(networks)
 
 
 def attach_calibration(
     network: AdaptiveSegmenter,
     path: str | os.PathLike[str],
-    alpha: float,
+    alpha: float | None = None,
     pipeline: Mapping[str, object] | None = None,
+    guarantee: Guarantee | None = None,
 ) -> AdaptiveSegmenter:
     """Give a network, whose weights are loaded, the calibration of a file that was made with it.
 
     Args:
         network: the network.
         path: the calibration.
-        alpha: level that it must be for.
+        alpha: level that it must be for, see :func:`load_calibrated`.
         pipeline: what stands around the network, see :func:`load_calibrated`.
+        guarantee: the whole promise that it must be for, in place of ``alpha``.
 
     Returns:
         The network, calibrated.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the calibration is for another level, or of another network, setting or pipeline, by name of what
-            differs; or if it is of false positives.
+        TypeError: if neither ``alpha`` nor ``guarantee`` is given.
+        ValueError: if the calibration is for another promise, or of another network, setting or pipeline, by name of
+            what differs; or if it is of false positives.
 
     Example:
         >>> import torch
@@ -88,6 +94,8 @@ def attach_calibration(
         >>> bool(attach_calibration(network, path, alpha=0.1).calibrated)
         True
     """
+    if alpha is None and guarantee is None:
+        raise TypeError("alpha or guarantee must be given, got neither; say what is to be promised.")
     result, name = load_calibration(path), Path(path).name
     if not risk_named(result.controls).rises:
         raise ValueError(
@@ -101,7 +109,13 @@ def attach_calibration(
             f"pipeline must name {', '.join(unnamed)}, as {name} does, got {given}; give the objects that are in use, "
             "so that they can be compared."
         )
-    check_calibration_fits(result, alpha=alpha, classes=network.num_classes, identity=identity_of(network, pipeline))
+    check_calibration_fits(
+        result,
+        alpha=alpha,
+        guarantee=guarantee,
+        classes=network.num_classes,
+        identity=identity_of(network, pipeline),
+    )
     network.set_calibration(result.cutoff, result.alpha, result.n)
     if not all(result.promised):
         logger.warning("%s: %s", name, result.guarantee)

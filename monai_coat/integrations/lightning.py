@@ -15,6 +15,7 @@ from monai_coat.calibration import (
     CalibrationResult,
     CollectedStatistic,
     Guarantee,
+    PipelineIdentity,
     ScoreForms,
     as_guarantee,
     check_calibration_fits,
@@ -29,6 +30,7 @@ from monai_coat.networks import AdaptiveSegmenter
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch.trainer.states import TrainerFn
 except ModuleNotFoundError as error:
     remedy = 'lightning must be installed for this module; pip install "monai_coat[lightning]".'
     raise ModuleNotFoundError(remedy, name=error.name) from None
@@ -37,6 +39,10 @@ __all__ = ["ConformalCallback"]
 
 logger = logging.getLogger(__name__)
 STAGES = {"validation": "validate", "test": "test"}
+USES = (TrainerFn.VALIDATING, TrainerFn.TESTING, TrainerFn.PREDICTING)
+KEY = "ConformalCallback["
+PLAIN = "32-true"
+"""The precision of plain PyTorch, which a pipeline need not name."""
 
 
 class ConformalCallback(Callback):
@@ -44,10 +50,11 @@ class ConformalCallback(Callback):
 
     The result is in :attr:`result`, in the buffers of an :class:`~monai_coat.networks.AdaptiveSegmenter`, and in every
     checkpoint that the trainer then saves. A checkpoint that is loaded brings it back, or is refused: if it was made
-    for another level or risk, or belongs to another network than the one that is there. The validations within
-    ``trainer.fit`` are passed over: their images choose the epoch, so nothing may be calibrated on them; and training
-    on forgets the calibration. With several devices every image must be seen once, which Lightning's own sampler does
-    not do: ``Trainer(use_distributed_sampler=False)``. Images that are seen twice are refused.
+    for another level or risk, belongs to another network than the one that is there, or was made under another
+    ``precision`` of the trainer. One trainer may have callbacks of several levels, risks and networks. The validations
+    within ``trainer.fit`` are passed over: their images choose the epoch, so nothing may be calibrated on them; and
+    training on forgets the calibration. With several devices every image must be seen once, which Lightning's own
+    sampler does not do: ``Trainer(use_distributed_sampler=False)``. Images that are seen twice are refused.
 
     Args:
         alpha: tolerated mean false negative rate, in (0, 1): short for
@@ -91,16 +98,20 @@ class ConformalCallback(Callback):
         self.guarantee = as_guarantee(guarantee, alpha)
         self.network, self.stage, self.output_transform, self.pipeline = network, stage, output_transform, pipeline
         self.result: CalibrationResult | None = None
+        self._precision = ""
         self._collected, self._forms = CollectedStatistic(self.guarantee.statistic()), ScoreForms()
 
     @property
     def state_key(self) -> str:
-        """Where checkpoints keep the calibration; one for each risk, so that two callbacks share a trainer."""
-        return f"ConformalCallback[{self.guarantee.risk.key}]"
+        """Where checkpoints keep the calibration; one for each promise and network, so that callbacks share one."""
+        promise = f"{self.guarantee.name}, {self.guarantee.risk.key}, alpha={float(self.guarantee.alpha)}"
+        return f"{KEY}{promise}, network={self.network!r}]"
 
     def state_dict(self) -> dict[str, Any]:
-        """The calibration, as the text of its artifact."""
-        return {} if self.result is None else {"calibration": pack_calibration(self.result).decode()}
+        """The calibration, as the text of its artifact, and the precision of the trainer that made it."""
+        if self.result is None:
+            return {}
+        return {"calibration": pack_calibration(self.result).decode(), "precision": self._precision}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the calibration of a checkpoint.
@@ -109,13 +120,22 @@ class ConformalCallback(Callback):
             ValueError: if it is damaged, or for another level, risk or guarantee.
         """
         result = unpack_calibration(str(state_dict.get("calibration")).encode(), "the checkpoint")
-        check_calibration_fits(result, alpha=self.guarantee.alpha)
-        mine, theirs = (self.guarantee.name, self.guarantee.risk.key), (result.kind, result.controls)
-        if mine != theirs:
+        check_calibration_fits(result, guarantee=self.guarantee)
+        self.result, self._precision = result, str(state_dict.get("precision") or "unknown")
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint that is to be used, and has calibrations, but not the one of this callback.
+
+        Raises:
+            ValueError: naming what the checkpoint is calibrated for.
+        """
+        found = [key for key in checkpoint.get("callbacks", {}) if str(key).startswith(KEY)]
+        is_used = trainer.state.fn in USES and not self._calibrates(trainer)
+        if found and self.state_key not in found and is_used:
             raise ValueError(
-                f"checkpoint must be calibrated for {' of '.join(mine)}, got {' of '.join(theirs)}; calibrate for that."
+                f"checkpoint must be calibrated for {_words(self.state_key)}, got one for "
+                f"{' and for '.join(map(_words, found))}; make the callback for that, or calibrate again for this."
             )
-        self.result = result
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the calibration: the network is about to change."""
@@ -161,7 +181,8 @@ class ConformalCallback(Callback):
         check_forms(self._forms, "let the step return what the network gave, before a threshold or argmax")
         network = self._network(pl_module)
         result = self.guarantee.calibrate(gather_statistic(self._collected).statistic)
-        self.result = replace(result, identity=identity_of(network, self.pipeline))
+        self.result = replace(result, identity=self._identity(trainer, network))
+        self._precision = str(trainer.precision)
         if isinstance(network, AdaptiveSegmenter):
             check_calibration_fits(result, classes=network.num_classes)
             if self.guarantee.risk.rises:
@@ -175,10 +196,21 @@ class ConformalCallback(Callback):
         network = self._network(pl_module)
         if self._calibrates(trainer):
             self.result = None
-            identity = identity_of(network, self.pipeline)
+            identity = self._identity(trainer, network)
             self._collected, self._forms = CollectedStatistic(self.guarantee.statistic(), identity), ScoreForms()
         elif self.result is not None:
-            check_calibration_fits(self.result, identity=identity_of(network, self.pipeline))
+            if self._precision != trainer.precision:
+                raise ValueError(
+                    f"trainer must have the precision that was calibrated, {self._precision!r}, got "
+                    f"{trainer.precision!r}, with which scores and their cutoff are others; make it with "
+                    f"Trainer(precision={self._precision!r}), or calibrate again."
+                )
+            check_calibration_fits(self.result, identity=self._identity(trainer, network))
+
+    def _identity(self, trainer: Trainer, network: nn.Module) -> PipelineIdentity:
+        """The network and what stands around it, the precision too unless it is that of plain PyTorch."""
+        own = {} if trainer.precision == PLAIN else {"precision": str(trainer.precision)}
+        return identity_of(network, {**own, **(self.pipeline or {})})
 
     def _calibrates(self, trainer: Trainer) -> bool:
         return trainer.state.fn is not None and trainer.state.fn.value == STAGES[self.stage]
@@ -191,3 +223,7 @@ class ConformalCallback(Callback):
             raise AttributeError(
                 f"network must name a part of {type(pl_module).__name__}, got {self.network!r}; it has {names}."
             ) from None
+
+
+def _words(key: str) -> str:
+    return key.removeprefix(KEY).removesuffix("]")

@@ -10,6 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from monai_coat.networks.segmenter_calls import check_floating
+
 __all__ = ["LogitsOf"]
 
 MODES = {3: "linear", 4: "bilinear", 5: "trilinear"}
@@ -28,7 +30,7 @@ class LogitsOf(nn.Module):
             the logits.
 
     Raises:
-        TypeError: when called, if there is no tensor in that place.
+        TypeError: when called, if there is no tensor in that place, or one of whole numbers.
 
     Example:
         >>> import torch
@@ -69,6 +71,7 @@ class LogitsOf(nn.Module):
                 f"network must have a tensor in {place!r}, got {type(logits).__name__} there in its output, "
                 f"{_words(output)}; name another place."
             )
+        check_floating(logits)
         return logits
 
 

@@ -11,7 +11,7 @@ import torch
 from monai.inferers import PatchInferer, sliding_window_inference
 from torch import Tensor, nn
 
-__all__ = ["check_image", "check_norms", "check_output", "frozen_output", "refuse_in_window"]
+__all__ = ["check_floating", "check_image", "check_norms", "check_output", "frozen_output", "refuse_in_window"]
 
 WINDOWED: Any = (sliding_window_inference, PatchInferer.__call__)
 CODES = {getattr(call, "__wrapped__", call).__code__ for call in WINDOWED}
@@ -96,7 +96,7 @@ def check_output(output: object, image: Tensor | None = None) -> None:
     """Refuse what a segmenter gives beside a tensor, or of another size than the image's, whose labels have that.
 
     Raises:
-        TypeError: if it is no tensor, with what to do in the message.
+        TypeError: if it is no tensor, or one of whole numbers, with what to do in the message.
         ValueError: if its size is another.
     """
     if not isinstance(output, Tensor):
@@ -105,10 +105,24 @@ def check_output(output: object, image: Tensor | None = None) -> None:
             f"segmenter must return a tensor of logits (B, C, *spatial), got {type(output).__name__}; name the place "
             f"of its logits: AdaptiveSegmenter(monai_coat.networks.LogitsOf(segmenter, {place}), ...)."
         )
+    check_floating(output)
     if image is not None and not torch.compiler.is_compiling() and output.shape[2:] != image.shape[2:]:
         raise ValueError(
             f"segmenter must give logits of the image's size, {tuple(image.shape[2:])}, got {tuple(output.shape[2:])}; "
             "let monai_coat.networks.LogitsOf(segmenter) bring them to it."
+        )
+
+
+def check_floating(logits: Tensor) -> None:
+    """Refuse labels in place of logits.
+
+    Raises:
+        TypeError: if the numbers are not floating point.
+    """
+    if not logits.is_floating_point():
+        raise TypeError(
+            f"network must give logits of floating point, got {logits.dtype}, which is of labels; take its output "
+            "before argmax or a threshold."
         )
 
 

@@ -14,7 +14,9 @@ from monai.data import MetaTensor
 from torch import Tensor
 
 from monai_coat.data import DicomSeries, PredictionFolder
+from monai_coat.files.names import is_volume
 from monai_coat.predictions.calibrate import CalibratedMaps
+from monai_coat.predictions.masks import space_of
 from monai_coat.transforms import CertaintySegments, ConformalMask
 
 __all__ = ["DicomOutput"]
@@ -45,8 +47,10 @@ class DicomOutput:
 
         Raises:
             FileNotFoundError: if an image has no series; before anything is written.
-            ValueError: if the promise or the names of the classes do not fit into a segmentation.
+            ValueError: if maps are flat, or fractions are asked of masks, which have no probabilities; if the promise
+                or the names of the classes do not fit into a segmentation.
         """
+        self._check_maps(folder)
         for sample in folder.samples:
             if not (Path(self.series) / str(sample["id"])).is_dir():
                 raise FileNotFoundError(
@@ -57,6 +61,19 @@ class DicomOutput:
         names = folder.format.names or ("foreground",)
         segments = CertaintySegments(names, calibrated.result, second, self.segmentation_type)
         return Segmentations(self, Path(output), segments)
+
+    def _check_maps(self, folder: PredictionFolder) -> None:
+        flat = [space_of(sample) for sample in folder.samples if not is_volume(space_of(sample))]
+        if flat:
+            raise ValueError(
+                f"maps must be volumes in NIfTI or NRRD, which say where they lie on a series, got {flat[0]}; save "
+                "them so, or leave series out."
+            )
+        if folder.options.are_masks and self.segmentation_type == FRACTIONAL:
+            raise ValueError(
+                "segmentation_type must be BINARY or LABELMAP for masks, which have no probabilities, got "
+                f"{FRACTIONAL!r}; take one of these."
+            )
 
 
 @dataclass(frozen=True)

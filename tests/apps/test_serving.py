@@ -213,6 +213,15 @@ def test_annotations_of_classes_that_touch_or_nest_are_calibrated_on_as_they_are
     assert new.n == (len(calibration),) * 2
 
 
+def test_retraining_for_another_promise_than_the_served_one_is_refused(touching_run: TwoClassRun, tmp_path):
+    models = Path(shutil.copytree(touching_run.folder / "models", tmp_path / "models"))
+    served = two_classes(touching_run, models)
+    served.settings["guarantee#risk#_target_"] = "monai_coat.calibration.WorstClassFalseNegativeRate"
+    with pytest.raises(ValueError, match="for the promise that is served, expected_risk of false_negative_rate, got"):
+        retrain(served, annotated(touching_run, tmp_path / "finals"))
+    assert not (models / "retrained" / "current.txt").exists()
+
+
 def test_a_question_that_an_annotator_left_open_is_no_annotation(touching_run: TwoClassRun, tmp_path):
     models = Path(shutil.copytree(touching_run.folder / "models", tmp_path / "models"))
     samples = annotated(touching_run, tmp_path / "finals")

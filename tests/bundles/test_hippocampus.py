@@ -44,6 +44,11 @@ def test_the_worst_class_can_be_promised(volume_run: VolumeRun, tmp_path: Path):
     worst, single = (load_calibration(folder / "calibration_coat.json") for folder in (tmp_path, models))
     assert worst.controls == "worst_class_false_negative_rate"
     assert worst.cutoff[0] == worst.cutoff[1] <= max(single.cutoff)
+    with pytest.raises(RuntimeError) as caught:  # another promise is wanted where nothing else is said
+        volume_run.run("inference", method="coat", model_dir=str(tmp_path))
+    assert "calibration is for expected_risk of worst_class_false_negative_rate, wanted is" in str(
+        caught.value.__cause__ or caught.value
+    )
 
 
 def test_tables_and_pages_are_per_class(volume_run: VolumeRun):

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from monai_coat.calibration import (
     CalibrationResult,
+    ExpectedRisk,
     PipelineIdentity,
+    WorstClassFalseNegativeRate,
     check_calibration_fits,
     load_calibration,
     pack_calibration,
@@ -263,6 +265,7 @@ def test_unknown_entries_of_whoever_wrote_it_are_passed_over(path):
 def test_a_calibration_that_fits_is_taken():
     check_calibration_fits(RESULT)
     check_calibration_fits(RESULT, alpha=0.1, classes=2, identity=IDENTITY)
+    check_calibration_fits(RESULT, guarantee=ExpectedRisk(alpha=0.1))
     check_calibration_fits(RESULT, alpha=np.float64(0.1), identity=PipelineIdentity(IDENTITY.network))
     check_calibration_fits(RESULT, identity=PipelineIdentity(IDENTITY.network, {"inferer": "digest d"}))
     check_calibration_fits(
@@ -276,6 +279,11 @@ def test_a_calibration_that_fits_is_taken():
         ({"alpha": 0.2}, r"is for alpha=0\.1, wanted is alpha=0\.2; calibrate for that level"),
         ({"alpha": 0.1000001}, r"is for alpha=0\.1, wanted is alpha=0\.1000001"),
         ({"alpha": 2}, r"alpha must be in \(0, 1\)"),
+        ({"guarantee": ExpectedRisk(alpha=0.2)}, r"is for alpha=0\.1, wanted is alpha=0\.2"),
+        (
+            {"guarantee": ExpectedRisk(WorstClassFalseNegativeRate(), 0.1)},
+            "is for expected_risk of false_negative_rate, wanted is expected_risk of worst_class_false_negative_rate",
+        ),
         ({"classes": 1}, r"is for 2 classes, the scores have 1; calibrate again"),
         (
             {"identity": PipelineIdentity({"scorer": "CRC", "weights": "digest b"})},

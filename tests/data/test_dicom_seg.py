@@ -149,10 +149,29 @@ def test_what_does_not_fit_is_refused_and_nothing_written(tmp_path, change):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_series_without_a_frame_of_reference_is_refused(tmp_path):
-    series = DicomSeries.of(Made(common={"FrameOfReferenceUID": None}).write(tmp_path / "series"))
-    with pytest.raises(ValueError, match=r"frame of reference.*image001"):
+@pytest.mark.parametrize(
+    ("keyword", "said"),
+    [
+        ("FrameOfReferenceUID", "frame of reference.*image001; add FrameOfReferenceUID"),
+        ("StudyInstanceUID", "must have a study, .*image001; add StudyInstanceUID"),
+        ("SOPClassUID", "must have a class, .*image001; add SOPClassUID"),
+        ("SliceThickness", "must have a thickness, .*image001; add SliceThickness"),
+    ],
+)
+def test_a_series_without_what_a_segmentation_repeats_is_refused(tmp_path, keyword, said):
+    series = DicomSeries.of(Made(common={keyword: None}).write(tmp_path / "series"))
+    with pytest.raises(ValueError, match=said):
         write_dicom_seg(tmp_path / "seg.dcm", series, SEGMENTS, masks_of(series), "BINARY")
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_highdicom_says_nothing_unless_asked(tmp_path, caplog, asked):
+    series = DicomSeries.of(Made().write(tmp_path / "series"))
+    caplog.set_level("DEBUG")
+    if asked:
+        caplog.set_level("INFO", "highdicom")
+    write_dicom_seg(tmp_path / "seg.dcm", series, SEGMENTS, masks_of(series), "BINARY")
+    assert asked == any(record.name.startswith("highdicom") for record in caplog.records)
 
 
 @pytest.mark.parametrize(

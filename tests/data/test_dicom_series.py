@@ -104,6 +104,24 @@ BAD = {
         "equal distances, got 0 mm",
     ),
     "two series": (Made(changes={3: {"SeriesInstanceUID": generate_uid()}}), "one volume, got SeriesInstanceUID"),
+    "two patients": (Made(changes={3: {"PatientID": "99"}}), "got PatientID 99 in .*image004 and 42 in .*image001"),
+    "two names": (
+        Made(changes={0: {"PatientName": "Other^One"}}),
+        r"got PatientName Test\^Case in .*image002 and Other",
+    ),
+    "two studies": (
+        Made(changes={3: {"StudyInstanceUID": "1.2.3"}}),
+        r"got StudyInstanceUID 1\.2\.3 in .*image004 and",
+    ),
+    "two frames": (
+        Made(changes={3: {"FrameOfReferenceUID": "1.2.3"}}),
+        r"got FrameOfReferenceUID 1\.2\.3 in .*image004",
+    ),
+    "a study that one does not say": (Made(changes={3: {"StudyInstanceUID": None}}), "got StudyInstanceUID nothing in"),
+    "one image twice": (
+        Made(changes={place: {"SOPInstanceUID": "1.2.3"} for place in (2, 4)}),
+        r"different images, got the SOPInstanceUID 1\.2\.3 in .*image005 and in .*image003; leave the copy out",
+    ),
     "two sizes": (Made(changes={3: {"PixelSpacing": [0.7, 0.41]}}), "one volume, got PixelSpacing"),
     "a turned slice": (
         Made(changes={3: {"ImageOrientationPatient": [0, 1, 0, 1, 0, 0]}}),
@@ -126,6 +144,11 @@ BAD = {
 def test_what_is_no_volume_is_refused(tmp_path, made, said):
     with pytest.raises(ValueError, match=said):
         DicomSeries.of(made.write(tmp_path / "series"))
+
+
+def test_a_series_without_patient_study_and_frame_of_reference_is_read(tmp_path):
+    common = dict.fromkeys(("PatientID", "PatientName", "StudyInstanceUID", "FrameOfReferenceUID"))
+    assert DicomSeries.of(Made(common=common).write(tmp_path / "series")).volume().shape[-1] == SLICES
 
 
 def test_files_that_are_no_slices(tmp_path):

@@ -83,3 +83,14 @@ def test_all_may_calibrate(tmp_path):
 def test_what_cannot_be_divided_is_refused(tmp_path, given, fractions, sentence):
     with pytest.raises(ValueError, match=sentence):
         held_out_parts(tmp_path / "parts.json", given, fractions)
+
+
+def test_images_that_were_trained_on_are_known_by_their_bytes(tmp_path):
+    for number in range(4):
+        (tmp_path / f"{number}.nii").write_text(f"image {number}")
+    (tmp_path / "copy.nii").write_text("image 2")
+    given = [{"image": tmp_path / f"{i}.nii", "label": f"labels/{i}.nii"} for i in range(4)]
+    with pytest.raises(ValueError, match=r"got '2', which has the bytes of .*copy\.nii, which was"):
+        held_out_parts(tmp_path / "parts.json", given, trained_on=[{"image": tmp_path / "copy.nii", "label": "other"}])
+    # Labels may be alike, as empty ones are.
+    held_out_parts(tmp_path / "parts.json", given, trained_on=[{"image": "other", "label": tmp_path / "copy.nii"}])

@@ -138,3 +138,36 @@ def test_folds_are_calibrated_together_and_what_that_promises_is_said(tmp_path, 
     assert "nothing is promised about an ensemble" in result.guarantee
     with pytest.raises(ValueError, match=r"probs must hold every image once, got 'case_0_0'"):
         open_predictions([folders[0], folders[0]], tmp_path / "labels")
+
+
+def on_lps(root, inside, way):
+    """A volume that is foreground all over, by a network that is surer at one side; ``way`` is that of the reader."""
+    maps = np.stack([1 - inside, inside]).astype(np.float32)
+    written = maps[:, ::-1, ::-1] if way == "NibabelIOWithReorient" else maps
+    for name in ("maps", "labels"):
+        (root / name).mkdir(exist_ok=True)
+        file = nibabel.Nifti1Image((inside > 0.5).astype(np.uint8), np.diag([-1.0, -1.0, 1.0, 1.0]))
+        nibabel.save(file, root / name / "a.nii.gz")
+    np.savez(root / "maps/a.npz", probabilities=written.transpose(0, 3, 2, 1))
+    (root / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz"}))
+
+
+@pytest.mark.parametrize("way", ["NibabelIOWithReorient", "SimpleITKIO"])
+@pytest.mark.parametrize("shape", ["everything", "symmetric"])
+def test_a_map_that_makes_its_segmentation_in_both_ways_needs_the_plans(tmp_path, way, shape):
+    inside = np.linspace(0.6, 0.9, 6)[:, None, None] * np.ones((6, 5, 4))
+    if shape == "symmetric":
+        inside[[0, 5]] *= 0.1
+    on_lps(tmp_path, inside, way)
+    with pytest.raises(ValueError, match=r"plans\.json must lie beside .*a\.nii\.gz agrees with its map in two ways"):
+        open_predictions(tmp_path / "maps", tmp_path / "labels")
+    (tmp_path / "plans.json").write_text(json.dumps({"image_reader_writer": way}))
+    folder = open_predictions(tmp_path / "maps", tmp_path / "labels")
+    assert np.array_equal(folder.read(folder.samples[0]).numpy()[0], inside.astype(np.float32))
+
+
+def test_a_map_that_is_the_same_in_both_ways_needs_none(tmp_path):
+    inside = np.full((6, 5, 4), 0.7)
+    on_lps(tmp_path, inside, "SimpleITKIO")
+    folder = open_predictions(tmp_path / "maps", tmp_path / "labels")
+    assert np.array_equal(folder.read(folder.samples[0]).numpy()[0], inside.astype(np.float32))

@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from monai_coat.calibration import calibrate_maps, identity_of, load_calibration, save_calibration
+from monai_coat.calibration import (
+    ExpectedRisk,
+    WorstClassFalseNegativeRate,
+    calibrate_maps,
+    identity_of,
+    load_calibration,
+    save_calibration,
+)
 from monai_coat.inferers import load_calibrated
 from monai_coat.networks import AdaptiveSegmenter, save_weights
 from monai_coat.scorers import MarginScorer, ThresholdPredictor
@@ -76,6 +83,16 @@ def refused(folder, match, error=ValueError, alpha=0.1, methods=("crc", "coat"))
 
 def test_another_level_is_refused(saved):
     refused(saved[1], r"calibration is for alpha=0\.1, wanted is alpha=0\.2", alpha=0.2, methods=("coat",))
+
+
+def test_another_promise_is_refused_and_one_must_be_said(saved):
+    _, folder = saved
+    assert load_calibrated(networks_of_one_segmenter(), folder, guarantee=ExpectedRisk(alpha=0.1))
+    worst = ExpectedRisk(WorstClassFalseNegativeRate(), 0.1)
+    with pytest.raises(ValueError, match="wanted is expected_risk of worst_class_false_negative_rate; calibrate for"):
+        load_calibrated(networks_of_one_segmenter(), folder, guarantee=worst)
+    with pytest.raises(TypeError, match="alpha or guarantee must be given, got neither"):
+        load_calibrated(networks_of_one_segmenter(), folder)
 
 
 def test_an_artifact_of_another_network_is_refused(saved, tmp_path_factory):

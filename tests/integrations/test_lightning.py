@@ -137,21 +137,13 @@ def test_a_checkpoint_brings_the_calibration_back(calibrated, make_trainer):
     assert callback.result == before.result
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"alpha": 0.1}, r"calibration is for alpha=0\.2, wanted is alpha=0\.1"),
-        ({"changed": True}, "calibration is of another pipeline: .*weights"),
-    ],
-)
-def test_another_level_or_network_is_refused(calibrated, make_trainer, settings, message):
+def test_another_network_is_refused(calibrated, make_trainer):
     _, module, path = calibrated
-    if settings.pop("changed", False):
-        checkpoint = torch.load(path, weights_only=True)
-        checkpoint["state_dict"]["net.2.bias"] += 1
-        torch.save(checkpoint, path)
-    with pytest.raises(ValueError, match=message):
-        make_trainer(make_callback(**settings)).test(module, loader(TEST), ckpt_path=path, verbose=False)
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["state_dict"]["net.2.bias"] += 1
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match=r"calibration is of another pipeline: .*weights"):
+        make_trainer(make_callback()).test(module, loader(TEST), ckpt_path=path, verbose=False)
 
 
 def test_an_edited_calibration_is_refused(calibrated, make_trainer):
@@ -167,7 +159,7 @@ def test_an_edited_calibration_is_refused(calibrated, make_trainer):
 def test_a_calibration_of_another_risk_is_refused(calibrated):
     callback, _, _ = calibrated
     other = ConformalCallback(guarantee=ExpectedRisk(FalsePositiveRatio(), 0.2))
-    with pytest.raises(ValueError, match="must be calibrated for expected_risk of false_positive_ratio"):
+    with pytest.raises(ValueError, match="is for expected_risk of false_negative_rate, wanted is expected_risk of f"):
         other.load_state_dict(callback.state_dict())
 
 
@@ -252,3 +244,53 @@ def test_without_lightning_the_extra_is_named():
     assert 'ModuleNotFoundError: lightning must be installed for this module; pip install "monai_coat[lightning]".' in (
         done.stderr
     )
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using")
+def test_a_checkpoint_of_another_level_or_network_of_the_module_is_refused_by_what_it_has(calibrated, make_trainer):
+    _, module, path = calibrated
+    message = r"checkpoint must be calibrated for expected_risk, false_negative_rate, alpha=0\.1, .*got one for .*=0\.2"
+    for run in (make_trainer(make_callback(0.1)).test, make_trainer(make_callback(0.1)).predict):
+        with pytest.raises(ValueError, match=message):
+            run(module, loader(TEST), ckpt_path=path)
+    with pytest.raises(ValueError, match=r"network='', got one for .*network='net'; make the callback for that"):
+        make_trainer(ConformalCallback(0.2)).predict(module, loader(TEST), ckpt_path=path)
+    callback = make_callback(0.1)
+    make_trainer(callback).validate(module, loader(CALIBRATION), ckpt_path=path, verbose=False)
+    assert callback.result.alpha == 0.1, "calibrates anew, whatever is there"
+
+
+def test_another_precision_is_refused(make_trainer, tmp_path):
+    callback, path = make_callback(), tmp_path / "half.ckpt"
+    trainer = make_trainer(callback, precision="bf16-mixed")
+    trainer.validate(Segmentation(), loader(CALIBRATION), verbose=False)
+    trainer.save_checkpoint(path)
+    assert {*callback.result.identity.pipeline} == {"precision"}
+    message = r"must have the precision that was calibrated, 'bf16-mixed', got '32-true', .*Trainer\(precision="
+    for name in ("predict", "test"):
+        with pytest.raises(ValueError, match=message):
+            getattr(make_trainer(make_callback()), name)(Segmentation(), loader(TEST), ckpt_path=path)
+    again = make_callback()
+    make_trainer(again, precision="bf16-mixed").predict(Segmentation(), loader(TEST), ckpt_path=path)
+    assert again.result == callback.result
+
+
+def test_a_precision_that_is_not_said_is_refused(calibrated, make_trainer):
+    callback, module, _ = calibrated
+    other = make_callback()
+    other.load_state_dict({"calibration": callback.state_dict()["calibration"]})
+    with pytest.raises(ValueError, match="must have the precision that was calibrated, 'unknown', got '32-true'"):
+        make_trainer(other).predict(module, loader(TEST))
+
+
+def test_two_levels_share_a_trainer(make_trainer, tmp_path):
+    def make():
+        return make_callback(0.1), make_callback(0.2)
+
+    trainer = make_trainer(*make())
+    trainer.validate(Segmentation(), loader(CALIBRATION), verbose=False)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    strict, loose = make()
+    make_trainer(strict, loose).predict(Segmentation(), loader(TEST), ckpt_path=tmp_path / "a.ckpt")
+    assert (strict.result.alpha, loose.result.alpha) == (0.1, 0.2)
+    assert strict.result.cutoff < loose.result.cutoff

@@ -108,3 +108,12 @@ def test_a_place_without_logits_is_refused(output, place, message):
 def test_without_it_logits_of_another_size_are_refused(call):
     with pytest.raises(ValueError, match=r"of the image's size, \(16, 12\), got \(4, 3\); let .*LogitsOf\(segmenter\)"):
         call(AdaptiveSegmenter(Like(step=4)).eval())
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_labels_in_place_of_logits_are_refused(step):
+    network = Like(lambda logits: (logits > 0).long(), step)
+    message = r"must give logits of floating point, got torch\.int64, which is of labels; take its output before argmax"
+    for segmenter in (LogitsOf(network), AdaptiveSegmenter(network).eval()):
+        with pytest.raises(TypeError, match=message):
+            segmenter(IMAGE)

@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
 from monai_coat.cli import main
 from monai_coat.data import DicomSeries
@@ -82,3 +83,30 @@ def test_an_image_without_a_series_is_refused_before_anything_is_written(folders
         applied(folders)
     assert "series must hold the folder of a series for every image, got none for 'case3'" in capsys.readouterr().err
     assert not (folders / "out").exists()
+
+
+def test_flat_maps_have_no_place_on_a_series(tmp_path, rng, capsys):
+    for name in ("maps", "labels"):
+        (tmp_path / name).mkdir()
+    for number in range(COUNT):
+        probs = rng.integers(0, 256, (8, 9), np.uint8)
+        for name, values in (("maps", probs), ("labels", np.uint8(255) * (probs > 99))):
+            Image.fromarray(values).save(tmp_path / name / f"case{number}.png")
+        (tmp_path / "scans" / f"case{number}").mkdir(parents=True)
+    said = ["--probs", str(tmp_path / "maps"), "--labels", str(tmp_path / "labels"), "--alpha", "0.4"]
+    assert main(["calibrate", *said, "--output", str(tmp_path / "possible.json")]) == 0
+    with pytest.raises(SystemExit):
+        applied(tmp_path)
+    assert "maps must be volumes in NIfTI or NRRD" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_masks_have_no_fractions(folders, capsys):
+    said = ["--masks", str(folders / "labels"), "--labels", str(folders / "labels"), "--alpha", "0.4"]
+    assert main(["calibrate", *said, "--output", str(folders / "possible.json")]) == 0
+    arguments = ["--masks", str(folders / "labels"), "--series", str(folders / "scans"), "--output"]
+    apply = ["apply", str(folders / "possible.json"), *arguments, str(folders / "out")]
+    with pytest.raises(SystemExit):
+        main([*apply, "--segmentation-type", "FRACTIONAL"])
+    assert "must be BINARY or LABELMAP for masks, which have no probabilities" in capsys.readouterr().err
+    assert main(apply) == 0

@@ -16,6 +16,7 @@ __all__ = ["Facts", "Given", "facts_of"]
 ACTIVATIONS = ("softmax", "sigmoid")
 OUTPUTS = ("out_channels", "num_classes", "out_chns")
 INPUTS = ("in_channels", "in_chns")
+BACKGROUND = re.compile(r"back[\s_-]*ground|bkg|bg", re.IGNORECASE)
 FORBIDDEN = re.compile(r"[/\\:|\s]+")
 
 
@@ -69,7 +70,7 @@ def facts_of(source: Source, given: Given) -> Facts:
             f"network must have a channel of a foreground class, got {outputs} with {activation}; give --activation or "
             "--out-channels."
         )
-    return Facts(activation, reason, _names(source, outputs)[outputs - classes :], inputs, dims)
+    return Facts(activation, reason, _names(source, outputs, classes), inputs, dims)
 
 
 def _activation(source: Source) -> tuple[str, str]:
@@ -129,8 +130,17 @@ def _one(said: dict[str, Any], what: str, remedy: str) -> int:
     return next(iter(numbers.values()))
 
 
-def _names(source: Source, outputs: int) -> tuple[str, ...]:
-    """Names of the output's channels, as they can be names of files and columns; by number if there are none."""
+def _names(source: Source, outputs: int, classes: int) -> tuple[str, ...]:
+    """Names of the classes, which are the last channels, as they can be names of files and columns; or by number."""
     described = _described(source, "outputs").get("channel_def", {})
+    for index, name in described.items():
+        if BACKGROUND.fullmatch(str(name)) and (index != "0" or classes == outputs):
+            raise ValueError(
+                f"channel_def must name the background as channel 0 of a softmax and nothing else, got {name!r} as "
+                f"channel {index} of {classes} classes in {outputs} channels; correct the metadata, or give "
+                "--activation softmax if the network has one."
+            )
     names = [FORBIDDEN.sub("_", str(described.get(str(index), f"channel_{index}"))) for index in range(outputs)]
-    return tuple(names) if len(set(names)) == outputs else tuple(f"channel_{index}" for index in range(outputs))
+    if len(set(names)) != outputs:
+        names = [f"channel_{index}" for index in range(outputs)]
+    return tuple(names[outputs - classes :])

@@ -73,7 +73,11 @@ def fit_items(plan: Plan) -> dict[str, Any]:
         "coat_dataset": {"_target_": "Dataset", "data": "@coat_samples", "transform": prepared},
         "coat_dataloader": {"_target_": "DataLoader", "dataset": "@coat_dataset", "batch_size": 1, "num_workers": 0},
         **_initialize(plan, with_scorer=False),
-        "run": [plan.row.fit, f"$monai_coat.networks.save_weights(@coat_scorer, {plan.file('coat_scorer', '.pt')})"],
+        "run": [
+            plan.row.fit,
+            f"$monai_coat.networks.save_weights(@coat_scorer, {plan.file('coat_scorer', '.pt')})",
+            _seen("save", plan.file("coat_scorer", ".pt")),
+        ],
     }
 
 
@@ -88,17 +92,14 @@ def calibrate_items(plan: Plan) -> dict[str, Any]:
         "pipeline": "@coat_pipeline",
         "output_transform": PAIRS.format("pred", "label"),
     }
-    risk = {"_target_": f"{OURS}calibration.{RISKS[plan.promise]}"}
-    guarantee = {"_target_": f"{OURS}calibration.ExpectedRisk", "risk": risk, "alpha": "@coat_alpha"}
     return {
         **_shared(plan),
         **_around(plan),
         **_with_labels(plan, "calibration"),
         **_labelled_dataset(plan),
-        "coat_guarantee": {**guarantee, "class_names": "@coat_classes"},
         **_evaluator(plan, ["@coat_restore"], [_progress("calibration"), handler]),
-        **_initialize(plan),
-        "run": [f"${plan.at('evaluator')}.run()"],
+        **_initialize(plan, others_than=["coat_scorer"] if plan.row.fit else []),
+        "run": [f"${plan.at('evaluator')}.run()", _seen("save", plan.file("coat_calibration", ".json"))],
     }
 
 
@@ -118,7 +119,11 @@ def evaluate_items(plan: Plan) -> dict[str, Any]:
         **_labelled_dataset(plan),
         **_evaluator(plan, ["@coat_restore", *_masks_for_metrics(plan)], [_progress("evaluation"), records, *more]),
         **references,
-        **_initialize(plan, with_calibration=True),
+        **_initialize(
+            plan,
+            with_calibration=True,
+            others_than=["coat_scorer", "coat_calibration"] if plan.row.fit else ["coat_calibration"],
+        ),
         "run": [f"$monai_coat.report.evaluate_classes({', '.join(arguments)})"],
     }
 
@@ -164,8 +169,11 @@ def _shared(plan: Plan) -> dict[str, Any]:
 
 
 def _around(plan: Plan) -> dict[str, Any]:
-    """What stands around the network, of which a calibration is."""
+    """What stands around the network, of which a calibration is, and what is promised."""
+    risk = {"_target_": f"{OURS}calibration.{RISKS[plan.promise]}"}
+    guarantee = {"_target_": f"{OURS}calibration.ExpectedRisk", "risk": risk, "alpha": "@coat_alpha"}
     return {
+        "coat_guarantee": {**guarantee, "class_names": "@coat_classes"},
         "coat_inferer": {"_target_": f"{OURS}inferers.AdaptiveInferer", "inferer": plan.at("inferer")},
         "coat_restore": {
             "_target_": f"{OURS}transforms.RestoreGridd",
@@ -216,8 +224,13 @@ def _evaluator(plan: Plan, transforms: list[Any], handlers: list[Any]) -> dict[s
     }
 
 
-def _initialize(plan: Plan, with_scorer: bool = True, with_calibration: bool = False) -> dict[str, Any]:
-    """What the bundle does first, then the checkpoint unless it did, our scorer and the calibration."""
+def _initialize(
+    plan: Plan, with_scorer: bool = True, with_calibration: bool = False, others_than: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What the bundle does first, then the checkpoint unless it did, our scorer and the calibration.
+
+    ``others_than`` names the files that were made of other images than the step's own.
+    """
     own = plan.source.inference.get("initialize")
     lines = own if isinstance(own, list) else [own] if own else []
     added = []
@@ -226,11 +239,17 @@ def _initialize(plan: Plan, with_scorer: bool = True, with_calibration: bool = F
     if with_scorer and plan.row.fit:
         added.append(f"$monai_coat.networks.load_weights(@coat_scorer, {plan.file('coat_scorer', '.pt')})")
     if with_calibration:
-        arguments = f"@coat_network, {plan.file('coat_calibration', '.json')}, @coat_alpha, @coat_pipeline"
+        arguments = f"@coat_network, {plan.file('coat_calibration', '.json')}, None, @coat_pipeline, @coat_guarantee"
         added.append(f"$monai_coat.inferers.attach_calibration({arguments})")
+    added += [_seen("refuse", plan.file(kind, ".pt" if kind == "coat_scorer" else ".json")) for kind in others_than]
     if isinstance(own, list):
         return {"+initialize": added} if added else {}
     return {"initialize": [*lines, *added]}
+
+
+def _seen(verb: str, file: str) -> str:
+    """What keeps of which images a file was made, or refuses these images."""
+    return f"$monai_coat.data.{verb}_seen({file}, @coat_samples)"
 
 
 def _conformal_mask(plan: Plan) -> dict[str, Any]:

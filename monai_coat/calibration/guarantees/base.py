@@ -12,6 +12,7 @@ from typing import ClassVar
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.statistics.base import Budget, Statistic
+from monai_coat.calibration.statistics.copies import warn_of_copies
 
 __all__ = ["Guarantee", "MeanGuarantee", "images_for"]
 
@@ -70,6 +71,7 @@ class MeanGuarantee(Guarantee):
     def calibrate(self, statistic: Statistic) -> CalibrationResult:
         """The most useful cutoffs within the budget; see :meth:`Guarantee.calibrate`."""
         self._check(statistic)
+        warn_of_copies(statistic.images)
         solutions = statistic.solve(self.budget)
         remarks = dict.fromkeys(found.remark for found in solutions if found.remark)
         promise = f"{self.promise} on average over new {self.risk.counted}, exchangeable with the n used"

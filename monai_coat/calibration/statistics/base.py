@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -106,6 +106,14 @@ class Statistic(ABC):
         Raises:
             ValueError: if no cutoff that the statistic knows is within the budget.
         """
+
+    @property
+    def images(self) -> Sequence[Mapping[int, NDArray[Any]]]:
+        """Scores that are kept of each image, by its place among all that were seen, per class; none if only sums are.
+
+        By these an image that is there twice is known.
+        """
+        return ()
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

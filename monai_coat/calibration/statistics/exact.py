@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -78,6 +79,11 @@ class CoverageStatistic(ForegroundStatistic):
             solution_of(pool.crossing(tolerated), pool.sizes) if tolerated >= 0 else NO_PROMISE
             for pool, tolerated in zip(self._pools, budgets, strict=True)
         )
+
+    @property
+    def images(self) -> Sequence[Mapping[int, NDArray[np.float32]]]:
+        """Foreground scores of each image, per class."""
+        return [pool.images for pool in self._pools]
 
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors, for checkpoints and for other processes; see :meth:`load_state_dict`."""

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_coat.calibration.statistics.base import LARGEST, Budget, Solution, Statistic, check_same_kind
@@ -70,6 +72,11 @@ class FalsePositiveStatistic(Statistic):
     def solve(self, budget: Budget) -> tuple[Solution, ...]:
         """The smallest cutoff of each class whose summed risk is within the budget, exactly."""
         return tuple(replace(found, cutoff=_just_above(-found.cutoff)) for found in self._negative.solve(budget))
+
+    @property
+    def images(self) -> Sequence[Mapping[int, NDArray[np.float32]]]:
+        """As :attr:`CoverageStatistic.images`."""
+        return self._negative.images
 
     def state_dict(self) -> dict[str, Any]:
         """As :meth:`CoverageStatistic.state_dict`, of negative scores."""

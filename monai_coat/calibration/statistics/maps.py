@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_coat.calibration.statistics.base import Budget, Solution, Statistic, check_same_kind
@@ -146,6 +147,11 @@ class MapStatistic(Statistic):
 
     def _risks(self, image: tuple[Tensor, Tensor], cutoff: float) -> Tensor:
         return self.risk.image_risk(*image, cutoff)[0]
+
+    @property
+    def images(self) -> Sequence[Mapping[int, NDArray[np.float32]]]:
+        """Scores of each image's foreground, of all classes together."""
+        return [{place: scores[labels].numpy() for place, (scores, labels) in enumerate(self._images)}]
 
     def state_dict(self) -> dict[str, Any]:
         """The maps, image by image."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -78,6 +79,11 @@ class WorstClassStatistic(Statistic):
         cutoff = _largest(images, budget(len(images)))
         missed, sizes = _worst(images, cutoff)
         return (Solution(float(cutoff) + 0.0, math.fsum(missed / sizes) / len(images)),) * len(self.n)
+
+    @property
+    def images(self) -> Sequence[Mapping[int, NDArray[np.float32]]]:
+        """As :attr:`CoverageStatistic.images`."""
+        return self._coverage.images
 
     def state_dict(self) -> dict[str, Any]:
         """As :meth:`CoverageStatistic.state_dict`."""

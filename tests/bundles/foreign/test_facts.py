@@ -90,6 +90,12 @@ REFUSED = [
     ("inference", "network_def", None, ""),
     ("train", "validate#preprocessing", None, "got None; give the id of one with --label-preprocessing"),
     ("metadata", "network_data_format#outputs#pred#format", "classes", "got classes as pred in the metadata"),
+    (
+        "metadata",
+        "network_data_format#outputs#pred#channel_def",
+        {"0": "spleen", "1": "Background"},
+        "must name the background as channel 0 of a softmax and nothing else, got 'Background' as channel 1 of 1",
+    ),
     ("inference", "inferer", None, "say what it is called there with --inferer"),
     ("inference", "dataset", None, "say what it is called there with --dataset"),
     ("inference", "evaluator#_target_", "scripts.evaluator.Own", "say where with --evaluator"),
@@ -143,12 +149,19 @@ def test_other_ids_are_taken(bundle):
 
 def test_what_is_given_goes_before_what_would_be_inferred(bundle):
     change(bundle, "inference", "network_def#out_channels", "$1 + 1")
+    change(bundle, "metadata", "network_data_format#outputs#pred#channel_def", {"0": "left", "1": "right"})
     given = Given(activation="sigmoid", out_channels=2, spatial_dims=3)
     masks = {"_target_": "monai_coat.transforms.ClassMasksd", "keys": "label", "values": [3, 7]}
     write_overlays(bundle, OverlayOptions(given=given, labels=[masks]))
     content = json.loads((bundle / "configs" / "coat_calibrate.json").read_text())
     assert (content["coat_network_def"]["num_classes"], content["coat_network_def"]["activation"]) == (2, "sigmoid")
     assert content["coat_label"][1:] == [masks]
+
+
+def test_a_background_among_classes_that_may_overlap_is_refused(bundle):
+    options = OverlayOptions(given=Given(activation="sigmoid", out_channels=2))
+    with pytest.raises(ValueError, match="got 'background' as channel 0 of 2 classes in 2 channels; correct the metad"):
+        write_overlays(bundle, options)
 
 
 def test_margins_of_a_cropped_image_are_refused(bundle):

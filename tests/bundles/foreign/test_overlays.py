@@ -8,6 +8,7 @@ import csv
 import json
 import math
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -233,6 +234,44 @@ def test_images_that_were_trained_on_are_refused(zoo_bundle, tmp_path):
     bundle.overlay(data=["@train::dataset::data"])
     with refused(r"must not have been trained on, got 'case_000'"):
         bundle.run("calibrate")
+
+
+def test_copies_of_images_that_were_trained_on_are_refused(zoo_bundle, tmp_path):
+    bundle = zoo_bundle("spleen").copied(tmp_path / "bundle")
+    for name in ("imagesTr", "labelsTr"):
+        (tmp_path / name).mkdir()
+        for number in range(30):
+            shutil.copy(bundle.data / name / f"case_{number:03}.nii.gz", tmp_path / name / f"new_{number}.nii.gz")
+    bundle.overlay(data=[str(tmp_path / "imagesTr"), str(tmp_path / "labelsTr")])
+    with refused(r"must not have been trained on, got 'new_0', which has the bytes of .*case_000"):
+        bundle.run("calibrate")
+
+
+def test_a_calibration_of_another_promise_is_refused(zoo_bundle, tmp_path):
+    bundle = zoo_bundle("spleen").copied(tmp_path)
+    bundle.overlay()
+    bundle.run("calibrate")
+    bundle.overlay(promise="worst")
+    for step in ("evaluate", "inference"):
+        with refused("is for expected_risk of false_negative_rate, wanted is expected_risk of worst_class_false_neg"):
+            bundle.run(step)
+    bundle.run("calibrate")
+    bundle.run("evaluate")
+    bundle.overlay()
+    with refused("is for expected_risk of worst_class_false_negative_rate, wanted is expected_risk of false_neg"):
+        bundle.run("inference")
+
+
+@pytest.mark.parametrize(
+    ("method", "step", "made"), [("crc", "evaluate", "calibration"), ("meg", "calibrate", "scorer")]
+)
+def test_images_of_an_earlier_draw_are_refused(zoo_bundle, tmp_path, method, step, made):
+    bundle = zoo_bundle("spleen").copied(tmp_path)
+    bundle.overlay(method=method)
+    bundle.run("fit" if method == "meg" else "calibrate")
+    (tmp_path / f"models/coat_parts_{method}.json").unlink()
+    with refused(rf"samples must be others than coat_{made}_{method}\.(json|pt) was made of, got 'case_"):
+        bundle.run(step, coat_seed=1)
 
 
 def test_images_of_one_s_own_calibrate(zoo_bundle, tmp_path):
