@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         outcome = options.run(options)
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError, ImportError) as error:
         parser.exit(2, f"{parser.prog}: {_sentence(error)}\n")
     except KeyboardInterrupt:
         parser.exit(INTERRUPTED, f"{parser.prog}: interrupted; what was written is whole.\n")

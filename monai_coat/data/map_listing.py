@@ -120,7 +120,8 @@ def _files(folder: Folder, name: str, endings: Sequence[str] = MAPS) -> dict[str
         if len(found) != 1:
             raise ValueError(
                 f"{name} must have one file in the folder of each image, got {len(found)} in {each}, such as "
-                f"{found[0].name} and {found[-1].name}; keep those of one kind in a folder of their own."
+                f"{found[0].name} and {found[-1].name}; keep those of one kind in a folder of their own, or, if "
+                f"folders are classes, say so, as in --{name} {each.name}={each}."
             )
         files[each.name] = found[0]
     return files

@@ -188,8 +188,8 @@ def mask_of_two(values: MetaTensor, path: Path_) -> MetaTensor:
     listed = ", ".join(f"{value:g}" for value in present[:6]) + (", ..." if len(present) > 6 else "")
     few = float((values != 0).float().mean()) <= 0.01
     raise UnclearMaskError(
-        f"mask must hold 0 and 1, or 0 and 255, got {listed} in {path}; say what foreground is (a threshold, or the "
-        "classes), or save the mask as 0 and 255.",
+        f"mask must hold 0 and 1, or 0 and 255, got {listed} in {path}; say what foreground is (a threshold, as "
+        "--mask-threshold, or the classes, as --classes liver=1,tumour=2), or save the mask as 0 and 255.",
         is_noise=few and min(present) >= 0 and max(present) <= 16,
     )
 

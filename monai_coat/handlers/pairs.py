@@ -69,8 +69,9 @@ def _form(output: Any) -> str:
 def _batches(output: Any) -> Iterator[tuple[Tensor, Tensor]]:
     if not isinstance(output, tuple | list) or len(output) != 2:
         raise ValueError(
-            f"output_transform must return (scores, labels), got {type(output).__name__}; "
-            'for dictionaries use monai.handlers.from_engine(["pred", "label"]).'
+            f"output_transform must return (scores, labels), got {type(output).__name__}; for dictionaries use "
+            'monai.handlers.from_engine(["pred", "label"]), where "pred" has scores: before they are cut, as at '
+            "IterationEvents.FORWARD_COMPLETED of MONAI's evaluators."
         )
     scores, labels = (torch.from_numpy(part) if isinstance(part, np.ndarray) else part for part in output)
     if isinstance(scores, Tensor):

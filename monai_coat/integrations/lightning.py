@@ -206,6 +206,13 @@ class ConformalCallback(Callback):
                     f"Trainer(precision={self._precision!r}), or calibrate again."
                 )
             check_calibration_fits(self.result, identity=self._identity(trainer, network))
+        elif trainer.is_global_zero and trainer.state.fn is not None and trainer.state.fn.value in STAGES.values():
+            logger.warning(
+                "nothing is calibrated in trainer.%s: this callback calibrates in trainer.%s; call that, or "
+                "give it another stage",
+                trainer.state.fn.value,
+                STAGES[self.stage],
+            )
 
     def _identity(self, trainer: Trainer, network: nn.Module) -> PipelineIdentity:
         """The network and what stands around it, the precision too unless it is that of plain PyTorch."""

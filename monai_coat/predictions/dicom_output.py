@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,15 @@ from monai_coat.transforms import CertaintySegments, ConformalMask
 __all__ = ["DicomOutput"]
 
 FRACTIONAL = "FRACTIONAL"
+
+
+def _check_installed() -> None:
+    for package in ("pydicom", "highdicom"):
+        if importlib.util.find_spec(package) is None:
+            raise ImportError(
+                f"{package} must be installed to write DICOM segmentations, but is not; run pip install "
+                "'monai_coat[dicom]', or leave series out."
+            )
 
 
 @dataclass(frozen=True)
@@ -47,9 +57,11 @@ class DicomOutput:
 
         Raises:
             FileNotFoundError: if an image has no series; before anything is written.
+            ImportError: without highdicom or pydicom.
             ValueError: if maps are flat, or fractions are asked of masks, which have no probabilities; if the promise
                 or the names of the classes do not fit into a segmentation.
         """
+        _check_installed()
         self._check_maps(folder)
         for sample in folder.samples:
             if not (Path(self.series) / str(sample["id"])).is_dir():

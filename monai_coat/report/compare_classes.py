@@ -22,7 +22,7 @@ from monai_coat.metrics import ImageRecord
 from monai_coat.networks import AdaptiveSegmenter
 from monai_coat.report.compare import Records, run_all, write_comparison
 from monai_coat.report.page import draw_page
-from monai_coat.report.panels import Panel, choose_panels, pictures_of
+from monai_coat.report.panels import Panel, choose_panels, pictures_of, relative_sizes
 from monai_coat.report.table import MethodSummary
 
 __all__ = ["compare_classes", "orthogonal_panels"]
@@ -146,7 +146,8 @@ def orthogonal_panels(
         coverages: coverage of the whole volume by each of these sets.
 
     Returns:
-        Three panels; the label's middle is its median voxel along each axis, or the volume's without a label.
+        Three panels, with coverage and relative set size of the whole volume; the label's middle is its median voxel
+        along each axis, or the volume's without a label.
     """
     places = np.argwhere(label) if label.any() else np.argwhere(np.ones_like(label))
     middle = np.median(places, axis=0).astype(int)
@@ -157,7 +158,8 @@ def orthogonal_panels(
             return np.ascontiguousarray(np.rot90(volume.take(middle[axis], axis)))
 
         sets = {method: cut(mask) for method, mask in masks.items()}
-        panels.append(Panel(f"{title}, {plane} at {middle[axis]}", cut(image), cut(label), sets, coverages))
+        name = f"{title}, {plane} at {middle[axis]}"
+        panels.append(Panel(name, cut(image), cut(label), sets, coverages, relative_sizes(masks, label)))
     return panels
 
 

@@ -51,6 +51,8 @@ class Panel:
         label: reference mask ``(H, W)``, bool.
         masks: prediction set of each method, ``(H, W)``, bool.
         coverages: coverage of each of these sets; NaN without foreground.
+        sizes: size of each of them over that of the foreground, where the masks show a part only, such as a slice of a
+            volume; None: that of the masks.
 
     Raises:
         TypeError: if the label or a mask is not bool.
@@ -62,6 +64,7 @@ class Panel:
     label: NDArray[np.bool_]
     masks: Mapping[str, NDArray[np.bool_]]
     coverages: Mapping[str, float]
+    sizes: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim not in (2, 3) or self.image.shape[2:] not in ((), (3,)):
@@ -175,18 +178,23 @@ def draw_panel(sheet: Sheet, box: Box, panel: Panel, styles: Mapping[str, Method
 
 def _write_numbers(sheet: Sheet, line: Box, panel: Panel, styles: Mapping[str, MethodStyle]) -> None:
     """Coverage of each method, never without the size of its set; ``line`` is the first line."""
-    foreground = int(panel.label.sum())
+    sizes = relative_sizes(panel.masks, panel.label) if panel.sizes is None else panel.sizes
     right = line.left + line.width
     for end, heading in ((right - NUMBER, "coverage"), (right, "rel. size")):
         sheet.text(end, line.top, heading, SMALL, color=FAINT, ha="right")
-    for index, (method, mask) in enumerate(panel.masks.items(), 1):
+    for index, method in enumerate(panel.masks, 1):
         look, top = styles[method], line.top + index * LINE
-        relative_size = int(mask.sum()) / foreground if foreground else math.nan
         sheet.swatch(line.left, top, SWATCH, SMALL, color=look.color, linestyle=look.dashes, linewidth=2.4)
         left = line.left + SWATCH + 0.1
         sheet.text(left, top, fit(method, right - 2 * NUMBER - left, SMALL), SMALL)
         sheet.text(right - NUMBER, top, _number(panel.coverages[method]), SMALL, ha="right")
-        sheet.text(right, top, _number(relative_size), SMALL, ha="right")
+        sheet.text(right, top, _number(sizes[method]), SMALL, ha="right")
+
+
+def relative_sizes(masks: Mapping[str, NDArray[np.bool_]], label: NDArray[np.bool_]) -> dict[str, float]:
+    """The size of each set over that of the label; NaN without foreground."""
+    foreground = int(label.sum())
+    return {method: int(mask.sum()) / foreground if foreground else math.nan for method, mask in masks.items()}
 
 
 def _number(value: float) -> str:

@@ -115,6 +115,13 @@ def test_the_result_is_that_of_the_maps(make_trainer, stage):
     assert callback.result == before, "each run begins anew, whatever the batches"
 
 
+def test_a_stage_that_calibrates_nothing_says_so(make_trainer, caplog):
+    callback = make_callback()
+    make_trainer(callback).test(Segmentation(), loader(CALIBRATION), verbose=False)
+    assert callback.result is None
+    assert "nothing is calibrated in trainer.test: this callback calibrates in trainer.validate" in caplog.text
+
+
 def test_of_one_image_left_out_no_more_is_missed_than_promised(make_trainer):
     callback, module, missed = make_callback(), Segmentation(), []
     for left_out in range(len(FEW)):

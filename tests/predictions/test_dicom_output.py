@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import nibabel
 import numpy as np
 import pydicom
@@ -41,6 +43,19 @@ def folders(request, tmp_path):
 def applied(root, *more):
     arguments = ["--probs", str(root / "maps"), "--series", str(root / "scans"), "--output", str(root / "out")]
     return main(["apply", str(root / "possible.json"), *arguments, *more])
+
+
+@pytest.mark.parametrize("package", ["pydicom", "highdicom"])
+def test_without_the_extra_one_sentence_names_it(folders, capsys, monkeypatch, package):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find(name))
+    with pytest.raises(SystemExit) as stopped:
+        applied(folders)
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"{package} must be installed to write DICOM segmentations" in said
+    assert "pip install 'monai_coat[dicom]'" in said
+    assert not (folders / "out").exists()
 
 
 def places_of_mask(path, labels=(1,)):

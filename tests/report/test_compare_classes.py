@@ -49,6 +49,15 @@ def test_three_slices_meet_in_the_middle_of_the_label():
         assert np.array_equal(panel.masks["crc"], panel.label)
 
 
+def test_slices_have_the_relative_size_of_the_whole_set():
+    label = np.zeros((6, 7, 8), bool)
+    label[1:4, 2:5, 5] = True
+    wide = label.copy()
+    wide[0] = True  # which the three slices show in part
+    for panel in orthogonal_panels("volume", np.zeros(label.shape), label, {"crc": wide}, {"crc": 1.0}):
+        assert panel.sizes == {"crc": (9 + 7 * 8) / 9}
+
+
 def test_a_volume_without_label_is_cut_in_its_own_middle():
     nothing = np.zeros((5, 5, 5), bool)
     panels = orthogonal_panels("v", np.zeros((5, 5, 5)), nothing, {}, {})
