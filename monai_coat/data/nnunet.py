@@ -100,7 +100,7 @@ def _found(folder: Path) -> NNUNet | None:
 
 
 def _names_in(path: Path) -> list[str]:
-    """Names of the arrays of a file; none if it is damaged, which its reader will say."""
+    """Names of the arrays of a file; a damaged one counts as nnU-Net's, whose reader will say what is wrong."""
     try:
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]

@@ -92,9 +92,14 @@ class PredictionFolder:
             forms.take(self.read(sample).as_tensor()[None])
             if not forms.only_masks:
                 return
-        self._check_forms(forms)
+        self.check_forms(forms)
 
-    def _check_forms(self, forms: ScoreForms) -> None:
+    def check_forms(self, forms: ScoreForms) -> None:
+        """Refuse maps of which all were segmentations, unless they are to be masks.
+
+        Raises:
+            ValueError: naming the first file.
+        """
         if not self.options.are_masks:
             forms.check(f"{source_of(self.samples[0])} and the others are segmentations: give the probability maps")
 
@@ -152,7 +157,7 @@ class PredictionFolder:
             except ValueError as error:
                 raise ValueError(f"{error} (in {source_of(sample)})") from None
             del maps, masks, scores  # before the next ones are read
-        self._check_forms(forms)
+        self.check_forms(forms)
         return of_scores
 
 

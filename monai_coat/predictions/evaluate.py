@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monai.data import MetaTensor
@@ -35,34 +35,29 @@ MASK = "the mask itself"
 Rows = dict[str, list[ImageRecord]]
 
 
-def records_of_folder(
-    calibrated: CalibratedMaps, folder: PredictionFolder, new: bool = True
-) -> tuple[dict[str, Rows], dict[str, int]]:
+def records_of_folder(calibrated: CalibratedMaps, folder: PredictionFolder) -> dict[str, Rows]:
     """Records of every image by class and method: of a cut at 0.5, and of the calibrated sets.
 
     Args:
         calibrated: the calibration.
         folder: predictions with masks, opened with the format of the calibration.
-        new: whether images that were fitted to or calibrated on are refused.
 
     Returns:
-        By class name and method the records; and by id the place of each sample.
+        The records by class name and method.
 
     Raises:
         ValueError: naming the file, if a map or mask cannot be read, or the image is not a new one.
     """
     names, first = folder.format.names or ("foreground",), MASK if folder.options.are_masks else HALF
     records: dict[str, Rows] = {name: {first: [], calibrated.result.method or "calibrated": []} for name in names}
-    places = {str(sample["id"]): place for place, sample in enumerate(folder.samples)}
     for sample, maps, masks in followed(folder.pairs(), len(folder), logger, "evaluate"):
-        if new:
-            calibrated.fitted.refuse_seen(token_of(maps.as_tensor(), masks), sample["probs"])
+        calibrated.fitted.refuse_seen(token_of(maps.as_tensor(), masks), sample["probs"])
         half, sets = _sets(calibrated, maps)
         for method, inside in zip(records[names[0]], (half, sets), strict=True):
             rows = image_records(str(sample["id"]), maps.as_tensor(), inside, masks)
             for name, row in zip(names, rows, strict=True):
                 records[name][method].append(replace(row, name=str(sample["id"])))
-    return records, places
+    return records
 
 
 def evaluate_folder(
@@ -85,13 +80,13 @@ def evaluate_folder(
         ValueError: as :func:`records_of_folder`; or if no image has foreground.
     """
     folder.refuse_segmentations()
-    records, places = records_of_folder(calibrated, folder)
+    records = records_of_folder(calibrated, folder)
     output, alpha, tables = Path(output), calibrated.result.alpha, {}
     for index, (name, of_class) in enumerate(records.items()):
         place = output / name if len(records) > 1 else output
         logger.info("class %s", name)
         tables[name] = write_comparison(of_class, alpha, place, calibrated.result.guarantee)
-        pictures = _Pictures(calibrated, folder, places, index)
+        pictures = _Pictures(calibrated, folder, index)
         draw_page(of_class, alpha, place / "page.png", panels=pictures.panels(of_class))
     return tables
 
@@ -108,9 +103,7 @@ class _Pictures:
 
     calibrated: CalibratedMaps
     folder: PredictionFolder
-    places: Mapping[str, int]
     index: int
-    labels: dict[str, Tensor] = field(default_factory=dict)
 
     def panels(self, records: Mapping[str, Sequence[ImageRecord]]) -> list[Panel]:
         """Of flat images one panel each; of volumes three slices of the first two."""

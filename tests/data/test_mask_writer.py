@@ -99,3 +99,11 @@ def test_a_mask_without_a_file_is_written_as_monai_does(tmp_path):
         "pred", output_dir=tmp_path, output_postfix="", writer=MaskWriter, separate_folder=False, print_log=False
     )({"pred": torch.ones(1, 4, 4, 4)})
     assert nibabel.load(tmp_path / "0.nii.gz").get_sform(coded=True)[1] == 1
+
+
+def test_a_volume_of_one_slice_keeps_its_third_axis(tmp_path):
+    writer = MaskWriter(output_dtype=np.uint8)
+    writer.set_data_array(np.ones((6, 7, 1), np.uint8), channel_dim=None)
+    writer.set_metadata({"affine": TURN}, resample=False)
+    writer.write(tmp_path / "mask.nii.gz")
+    assert nibabel.load(tmp_path / "mask.nii.gz").shape == (6, 7, 1)

@@ -120,9 +120,7 @@ def checked_pairs(folder: PredictionFolder) -> Pairs:
             )
         forms.take(maps.as_tensor()[None])
         yield sample, maps, masks
-    if not folder.options.are_masks:
-        first = folder.samples[0]["probs"]
-        forms.check(f"{first} and the others are segmentations: give the probability maps")
+    folder.check_forms(forms)
 
 
 def _settings(probs: Folders, labels: Folder, images: Folder | None, options: MapOptions) -> dict[str, Any]:
