@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from monai_coat.calibration.identity import PipelineIdentity
-from monai_coat.calibration.risks import RISKS
+from monai_coat.calibration.risks import RISKS, risk_named
 from monai_coat.functional import exact_level
 
 __all__ = ["CalibrationResult"]
@@ -111,16 +111,13 @@ def _is_count(value: object) -> bool:
 
 def _check_words(result: CalibrationResult) -> None:
     """The first level that the words name must be the level, and the risk the one that is controlled."""
-    said = re.search(r"<= (\S+?)(?=[,;]?(\s|$))", result.guarantee)
-    if said and said[1] != str(float(result.alpha)):
+    said = re.search(r"<= ([-+.\w]+)", result.guarantee)
+    if said and said[1].rstrip(".") != str(float(result.alpha)):
         raise ValueError(f"guarantee must be about alpha={float(result.alpha)}, got {result.guarantee!r}")
-    risk = RISKS.get(result.controls.partition("(")[0])
-    if risk and result.guarantee:
-        formula, words = result.guarantee.partition("<=")[0], risk().words
-        # The words of one risk may contain those of another: the longest are the ones that are said.
-        named = max((other().words for other in RISKS.values() if other().words in formula), key=len, default="")
-        if named != words:
-            raise ValueError(f"guarantee must be about {words}, got {result.guarantee!r}")
+    if result.guarantee and result.controls.partition("(")[0] in RISKS:
+        risk = risk_named(result.controls)
+        if risk.expected_words not in result.guarantee.partition("<=")[0]:
+            raise ValueError(f"guarantee must be about {risk.words}, got {result.guarantee!r}")
 
 
 def _check_expected_risk(result: CalibrationResult) -> None:
