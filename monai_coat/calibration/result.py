@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +42,9 @@ class CalibrationResult:
         identity: the network and pipeline that made the scores; empty if not said.
         controls: key of the risk that ``risk`` is the mean of, see :class:`~monai_coat.calibration.Risk`.
         kind: name of the guarantee, see :class:`~monai_coat.calibration.Guarantee`.
+        settings: what else the guarantee was made with, such as its ``delta``.
+        groups: of a promise for each group, the result of each by name. ``cutoff`` is then the safest of them, which
+            keeps the promise of every group that has one, and ``risk`` is that of each image at the cutoff of its group.
 
     Raises:
         TypeError: if an entry is of another type.
@@ -56,6 +61,8 @@ class CalibrationResult:
     identity: PipelineIdentity = field(default_factory=PipelineIdentity)
     controls: str = "false_negative_rate"
     kind: str = "expected_risk"
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    groups: Mapping[str, CalibrationResult] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         exact_level(self.alpha)
@@ -72,6 +79,19 @@ class CalibrationResult:
         Its set is everything or, of false positives, nothing.
         """
         return tuple(abs(cutoff) < _LARGEST for cutoff in self.cutoff)
+
+    def of_group(self, group: str) -> CalibrationResult:
+        """The result of one group; of a promise without groups it is the result itself.
+
+        Raises:
+            ValueError: if no image of this group was calibrated on.
+        """
+        if self.groups and group not in self.groups:
+            raise ValueError(
+                f"group must be one of {', '.join(self.groups)}, got {group!r}, about which nothing is promised; "
+                "calibrate on images of it too."
+            )
+        return self.groups[group] if self.groups else self
 
     @property
     def shift(self) -> tuple[float, ...]:
