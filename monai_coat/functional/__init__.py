@@ -16,7 +16,7 @@ from monai_coat.functional.expected_gap import (
 )
 from monai_coat.functional.false_positives import false_positive_ratio, highest_background
 from monai_coat.functional.foreground import foreground_scores
-from monai_coat.functional.levels import allowed_misses, exact_level, images_needed, target_coverage
+from monai_coat.functional.levels import allowed_misses, exact_level, exact_share, images_needed, target_coverage
 from monai_coat.functional.measures import measures_of_test_set
 from monai_coat.functional.scores import expected_coverage_scores, float32_below, logit_scores
 from monai_coat.functional.set_size import precision, precision_of_counts, relative_set_size, set_fraction
@@ -30,6 +30,7 @@ __all__ = [
     "coverage_curves",
     "coverage_gap",
     "exact_level",
+    "exact_share",
     "expected_coverage_scores",
     "false_negative_rate",
     "false_positive_ratio",

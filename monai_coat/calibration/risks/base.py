@@ -27,6 +27,8 @@ class Risk(ABC):
     """Name in artifacts, configs and commands."""
     rises: ClassVar[bool] = True
     """Whether the risk rises with the cutoff, as what is missed does; what is falsely included falls."""
+    monotone: ClassVar[bool] = True
+    """Whether the risk goes one way with the cutoff, which calibration by a sum of risks takes for granted."""
     joint: ClassVar[bool] = False
     """Whether there is one cutoff and one risk for all classes of an image together."""
 
@@ -39,6 +41,11 @@ class Risk(ABC):
     @abstractmethod
     def words(self) -> str:
         """The risk of an image as a formula in words, caps included: what stands in the brackets of ``E[...]``."""
+
+    @property
+    def expected_words(self) -> str:
+        """The risk's mean over new images in words: what stands before ``<=`` in a promise about it."""
+        return f"E[{self.words}]"
 
     @property
     def counted(self) -> str:
