@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from monai_coat.functional.components import connected_components, false_lesions, lesions_hit
 from monai_coat.functional.coverage import coverage_gap, false_negative_rate, true_positive_rate
 from monai_coat.functional.difficulty import uncertain_share
 from monai_coat.functional.expected_gap import (
@@ -27,11 +28,13 @@ from monai_coat.functional.thresholds import ideal_threshold
 __all__ = [
     "GapPrices",
     "allowed_misses",
+    "connected_components",
     "coverage_curves",
     "coverage_gap",
     "exact_level",
     "exact_share",
     "expected_coverage_scores",
+    "false_lesions",
     "false_negative_rate",
     "false_positive_ratio",
     "float32_below",
@@ -42,6 +45,7 @@ __all__ = [
     "ideal_threshold",
     "images_needed",
     "least_expected_gap",
+    "lesions_hit",
     "logit_scores",
     "measures_of_test_set",
     "precision",

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.risks.exceeds import Exceeds
 from monai_coat.calibration.risks.false_alarm import FalseAlarm, MarkedShare
+from monai_coat.calibration.risks.false_discovery import FalseDiscoveryRate
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
 from monai_coat.calibration.risks.false_positive import FalsePositiveRatio
+from monai_coat.calibration.risks.lesions_missed import LesionsMissed
 from monai_coat.calibration.risks.volume import VolumeOverestimated, VolumeUnderestimated
 from monai_coat.calibration.risks.worst_class import WorstClassFalseNegativeRate
 
@@ -18,8 +20,10 @@ __all__ = [
     "RISKS",
     "Exceeds",
     "FalseAlarm",
+    "FalseDiscoveryRate",
     "FalseNegativeRate",
     "FalsePositiveRatio",
+    "LesionsMissed",
     "MarkedShare",
     "Risk",
     "VolumeOverestimated",

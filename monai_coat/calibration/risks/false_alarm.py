@@ -122,7 +122,7 @@ class MarkedShare(_OfEmptyImages):
     @property
     def words(self) -> str:
         """The share."""
-        return "marked / image"
+        return "share of the image marked"
 
     def image_risk(self, scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor:
         """Shares ``(B, C)``; see :meth:`Risk.image_risk`."""

@@ -63,7 +63,7 @@ def test_they_are_said_as_they_should_be():
     assert (FalseAlarm().key, FalseAlarm(5).key) == ("false_alarm(1)", "false_alarm(5)")
     assert (FalseAlarm().words, FalseAlarm(5).words) == ("1{anything marked}", "1{at least 5 voxels marked}")
     assert FalseAlarm().expected_words == "P(anything marked)"
-    assert (MarkedShare().key, MarkedShare().expected_words) == ("false_alarm_size", "E[marked / image]")
+    assert (MarkedShare().key, MarkedShare().expected_words) == ("false_alarm_size", "E[share of the image marked]")
 
 
 def test_a_number_of_voxels_is_a_whole_number_from_one():
