@@ -24,11 +24,12 @@ LAYERS = ["files functional", "calibration losses scorers", "networks", "metrics
 LAYERS += ["inferers handlers", "report", "comparison bundles predictions", "cli", "apps fl integrations"]
 LAYER = {room: level for level, rooms in enumerate(LAYERS) for room in rooms.split()}
 FREE = {"", "_version", "__main__"}  # beside the layers: they may import anything
-ALONE = {"files": set(), "functional": {"torch", "numpy"}}
+ALONE = {"files": set(), "functional": {"torch", "numpy", "scipy"}}  # SciPy for components alone, when one is asked for
 ALONE |= {"calibration": {"torch", "numpy", "monai_coat.functional", "monai_coat.files"}}
 # The lowest layer that may import a package.
 PACKAGES = {"torch": 0, "numpy": 0, "monai": 1, "sklearn": 1, "nibabel": 3, "nrrd": 3, "PIL": 3, "pydicom": 3}
-PACKAGES |= {"highdicom": 3, "ignite": 5, "matplotlib": 6, "fire": 7, "scipy": 7}
+PACKAGES |= {"highdicom": 3, "ignite": 5, "matplotlib": 6, "fire": 7}
+PACKAGES |= {"scipy": 0}  # inside functions: the guarantee runs where it is not installed
 PACKAGES |= dict.fromkeys(
     ("monailabel", "fastapi", "starlette", "psutil", "filelock", "skimage", "nvflare", "lightning"), 9
 )

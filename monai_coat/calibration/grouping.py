@@ -107,7 +107,9 @@ def as_grouping(key: str | Grouping) -> Grouping:
     try:
         level, *edges = (float(text) for text in key.removeprefix("size(").removesuffix(")").split(","))
     except ValueError:
-        raise ValueError(f"key must be a name or size(level, edge, ...), got {key!r}; such as size(0.5, 0.1).") from None
+        raise ValueError(
+            f"key must be a name or size(level, edge, ...), got {key!r}; such as size(0.5, 0.1)."
+        ) from None
     return SizeStrata(tuple(edges), level)
 
 
@@ -121,5 +123,7 @@ def value_of(meta: Mapping[str, Any] | None, key: str) -> Any:
     value = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
     if value is None or value == "" or value != value:  # noqa: PLR0124  NaN is no value
         known = "none" if not meta else ", ".join(sorted(map(str, meta)))[:200]
-        raise ValueError(f"metadata must say {key!r} of every image, got {known}; add it to the table or to the data list.")
+        raise ValueError(
+            f"metadata must say {key!r} of every image, got {known}; add it to the table or to the data list."
+        )
     return value

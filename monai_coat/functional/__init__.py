@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from monai_coat.functional.betting import betting_evidence, betting_lower_bound, betting_p_value, betting_upper_bound
 from monai_coat.functional.binomial_tails import binomial_budget, binomial_p_value, clopper_pearson
+from monai_coat.functional.components import connected_components, false_lesions, lesions_hit
 from monai_coat.functional.coverage import coverage_gap, false_negative_rate, true_positive_rate
 from monai_coat.functional.difficulty import uncertain_share
 from monai_coat.functional.expected_gap import (
@@ -18,7 +19,7 @@ from monai_coat.functional.expected_gap import (
 )
 from monai_coat.functional.false_positives import false_positive_ratio, highest_background
 from monai_coat.functional.foreground import foreground_scores
-from monai_coat.functional.levels import allowed_misses, exact_level, images_needed, target_coverage
+from monai_coat.functional.levels import allowed_misses, exact_level, exact_share, images_needed, target_coverage
 from monai_coat.functional.mean_bounds import (
     hinge_budget,
     hinge_p_value,
@@ -43,10 +44,13 @@ __all__ = [
     "binomial_budget",
     "binomial_p_value",
     "clopper_pearson",
+    "connected_components",
     "coverage_curves",
     "coverage_gap",
     "exact_level",
+    "exact_share",
     "expected_coverage_scores",
+    "false_lesions",
     "false_negative_rate",
     "false_positive_ratio",
     "float32_below",
@@ -62,6 +66,7 @@ __all__ = [
     "images_needed",
     "least_expected_gap",
     "least_shortfall",
+    "lesions_hit",
     "logit_scores",
     "measures_of_test_set",
     "precision",

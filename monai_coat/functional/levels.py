@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from numbers import Real
 
 from monai_coat.functional.checks import check_alpha
 
-__all__ = ["allowed_misses", "exact_level", "images_needed", "target_coverage"]
+__all__ = ["allowed_misses", "exact_level", "exact_share", "images_needed", "target_coverage"]
 
 
 def exact_level(alpha: float) -> Fraction:
@@ -29,6 +30,31 @@ def exact_level(alpha: float) -> Fraction:
         Fraction(3, 10)
     """
     return Fraction(repr(check_alpha(alpha)))
+
+
+def exact_share(share: float, name: str = "share") -> Fraction:
+    """A share in [0, 1] as the decimal that it prints as; unlike a level it may be 0 or 1.
+
+    Args:
+        share: the number.
+        name: what messages call it.
+
+    Returns:
+        The share as a rational number.
+
+    Raises:
+        TypeError: if ``share`` is no number.
+        ValueError: if it is outside [0, 1].
+
+    Example:
+        >>> exact_share(0.2), exact_share(0)
+        (Fraction(1, 5), Fraction(0, 1))
+    """
+    if isinstance(share, bool) or not isinstance(share, Real):
+        raise TypeError(f"{name} must be a number in [0, 1], got {type(share).__name__}; give 0.1 for 10 %.")
+    if not 0.0 <= float(share) <= 1.0:
+        raise ValueError(f"{name} must be in [0, 1], got {float(share)}; give 0.1 for 10 %.")
+    return Fraction(repr(float(share)))
 
 
 def target_coverage(alpha: float) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 from monai_coat.functional.checks import check_maps, check_scores
 from monai_coat.functional.foreground import at_least_float32, plain
 
-__all__ = ["precision", "precision_of_counts", "relative_set_size", "set_counts", "set_fraction"]
+__all__ = ["is_inside", "precision", "precision_of_counts", "relative_set_size", "set_counts", "set_fraction"]
 
 
 def relative_set_size(scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor:
@@ -80,10 +80,16 @@ def set_fraction(scores: Tensor, cutoff: float | Tensor) -> Tensor:
     """
     scores = plain(scores)
     check_scores(scores)
-    return _inside(scores, cutoff).flatten(2).double().mean(-1)
+    return is_inside(scores, cutoff).flatten(2).double().mean(-1)
 
 
-def _inside(scores: Tensor, cutoff: float | Tensor) -> Tensor:
+def is_inside(scores: Tensor, cutoff: float | Tensor) -> Tensor:
+    """Which pixels of maps ``(B, C, *spatial)`` are in the prediction set, bool; ``cutoff`` is broadcast to (B, C).
+
+    Example:
+        >>> is_inside(torch.tensor([[[0.2, 0.7]]]), 0.7)
+        tensor([[[False,  True]]])
+    """
     scores = at_least_float32(scores.detach())
     cutoffs = torch.as_tensor(cutoff, dtype=scores.dtype, device=scores.device).expand(scores.shape[:2])
     return scores >= cutoffs.reshape(*scores.shape[:2], *[1] * (scores.dim() - 2))
@@ -93,5 +99,5 @@ def set_counts(scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> tuple[
     """Pixels of the set that are foreground, of the set, and of the foreground, each ``(B, C)`` in float64."""
     scores, labels = plain(scores), plain(labels)
     mask = check_maps(scores, labels).flatten(2)
-    inside = _inside(scores, cutoff).flatten(2)
+    inside = is_inside(scores, cutoff).flatten(2)
     return (inside & mask).sum(-1).double(), inside.sum(-1).double(), mask.sum(-1).double()

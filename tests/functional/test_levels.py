@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_coat.functional import allowed_misses, exact_level, images_needed, target_coverage
+from monai_coat.functional import allowed_misses, exact_level, exact_share, images_needed, target_coverage
 
 decimals = st.integers(1, 9999).map(lambda k: Fraction(k, 10000))
 
@@ -63,3 +63,11 @@ def test_target_coverage_is_rounded_once():
 def test_every_double_in_the_unit_interval_is_a_level(alpha):
     assert float(exact_level(alpha)) == alpha
     assert images_needed(alpha) >= 1
+
+
+def test_a_share_may_be_nothing_or_all_and_is_a_decimal_too():
+    assert (exact_share(0), exact_share(0.3), exact_share(1)) == (0, Fraction(3, 10), 1)
+    with pytest.raises(ValueError, match=r"overlap must be in \[0, 1\], got 1\.5; give 0\.1 for 10 %"):
+        exact_share(1.5, "overlap")
+    with pytest.raises(TypeError, match=r"share must be a number in .*got bool"):
+        exact_share(True)

@@ -91,7 +91,9 @@ class ConfidentRisk(MeanGuarantee):
     def __post_init__(self) -> None:
         exact_level(self.alpha)
         if not isinstance(self.delta, float | int) or not 0 < self.delta < 1:
-            raise ValueError(f"delta must be in (0, 1), got {self.delta}; 0.05 keeps the promise in 95 of 100 calibrations.")
+            raise ValueError(
+                f"delta must be in (0, 1), got {self.delta}; 0.05 keeps the promise in 95 of 100 calibrations."
+            )
         if self.bound not in BOUNDS:
             raise ValueError(f"bound must be one of {', '.join(BOUNDS)}, got {self.bound!r}; correct the name.")
         if self.bound == "binomial" and not self.risk.binary:

@@ -7,11 +7,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from monai_coat.calibration.risks.base import Risk
+from monai_coat.calibration.risks.exceeds import Exceeds
+from monai_coat.calibration.risks.false_alarm import FalseAlarm, MarkedShare
+from monai_coat.calibration.risks.false_discovery import FalseDiscoveryRate
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
 from monai_coat.calibration.risks.false_positive import FalsePositiveRatio
+from monai_coat.calibration.risks.lesions_missed import LesionsMissed
+from monai_coat.calibration.risks.volume import VolumeOverestimated, VolumeUnderestimated
 from monai_coat.calibration.risks.worst_class import WorstClassFalseNegativeRate
 
-__all__ = ["RISKS", "FalseNegativeRate", "FalsePositiveRatio", "Risk", "WorstClassFalseNegativeRate", "risk_named"]
+__all__ = [
+    "RISKS",
+    "Exceeds",
+    "FalseAlarm",
+    "FalseDiscoveryRate",
+    "FalseNegativeRate",
+    "FalsePositiveRatio",
+    "LesionsMissed",
+    "MarkedShare",
+    "Risk",
+    "VolumeOverestimated",
+    "VolumeUnderestimated",
+    "WorstClassFalseNegativeRate",
+    "risk_named",
+]
 
 RISKS: Mapping[str, Callable[[], Risk]] = {
     risk.name: risk for risk in (FalseNegativeRate, WorstClassFalseNegativeRate, FalsePositiveRatio)

@@ -31,6 +31,8 @@ class Risk(ABC):
     """Whether the risk rises with the cutoff, as what is missed does; what is falsely included falls."""
     monotone: ClassVar[bool] = True
     """Whether it only rises, or only falls, with the cutoff; what is not needs :class:`LearnThenTest`."""
+    binary: ClassVar[bool] = False
+    """Whether it is 0 or 1, nothing between."""
     joint: ClassVar[bool] = False
     """Whether there is one cutoff and one risk for all classes of an image together."""
 

@@ -75,7 +75,9 @@ class GroupedStatistic(Statistic):
         names = [self.grouping.group_of(score, row) for score, row in zip(scores, rows, strict=True)]
         known = {*self.groups, *names}
         if len(known) > MOST_GROUPS:
-            raise ValueError(f"groups must be at most {MOST_GROUPS}, got {len(known)}; name an entry that images share.")
+            raise ValueError(
+                f"groups must be at most {MOST_GROUPS}, got {len(known)}; name an entry that images share."
+            )
         batch = self.make()
         batch.update(scores, labels)  # refuses the batch as a whole
         if self.n and len(self.n) != len(batch.n):
