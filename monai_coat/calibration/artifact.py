@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_coat.calibration.guarantees import GUARANTEES, Guarantee
+from monai_coat.calibration.guarantees import GUARANTEES, Guarantee, PerGroup, guarantee_named
 from monai_coat.calibration.identity import PipelineIdentity
 from monai_coat.calibration.result import CalibrationResult
-from monai_coat.calibration.risks import RISKS
+from monai_coat.calibration.risks import RISKS, risk_named
 from monai_coat.files import read_json, write_json
 from monai_coat.files.json import LARGEST, parse_json
 from monai_coat.functional import exact_level
@@ -32,6 +32,9 @@ __all__ = [
 
 FORMAT = "monai_coat calibration"
 VERSION = 2
+OF_GROUP = ("cutoff", "n", "n_empty", "risk", "guarantee")
+LATER: dict[str, Any] = {"settings": {}, "groups": {}}
+"""Entries that files of older releases do not have."""
 
 
 def save_calibration(result: CalibrationResult, path: str | os.PathLike[str]) -> None:
@@ -73,6 +76,8 @@ def pack_calibration(result: CalibrationResult) -> bytes:
 def _content(result: CalibrationResult) -> dict[str, Any]:
     versions = {"torch": torch.__version__, "numpy": np.__version__}
     values = {**asdict(result), "identity": result.identity.to_json()}
+    # A group is of the same pipeline, and only says what is its own.
+    values["groups"] = {name: {key: values["groups"][name][key] for key in OF_GROUP} for name in values["groups"]}
     content = {"format": FORMAT, "version": VERSION, **values, "versions": versions}
     return {**content, "checksum": _checksum(content)}
 
@@ -145,13 +150,34 @@ def _checksum(content: dict[str, Any]) -> str:
 
 def _result(content: dict[str, Any]) -> CalibrationResult:
     """The result in ``content`` if every entry is there, of its kind and possible, and words and numbers agree."""
-    values = {field.name: content[field.name] for field in fields(CalibrationResult)}
-    for name in ("cutoff", "n", "n_empty", "risk"):
-        values[name] = tuple(values[name])
-    result = CalibrationResult(**{**values, "identity": PipelineIdentity.from_json(values["identity"])})
-    if result.controls.partition("(")[0] not in RISKS or result.kind not in GUARANTEES:
-        raise ValueError(f"controls and kind must be known, got {result.controls!r} and {result.kind!r}")
+    values = {
+        **LATER,
+        **{field.name: content[field.name] for field in fields(CalibrationResult) if field.name in content},
+    }
+    values["identity"] = PipelineIdentity.from_json(values["identity"])
+    if str(values["controls"]).partition("(")[0] not in RISKS or values["kind"] not in GUARANTEES:
+        raise ValueError(f"controls and kind must be known, got {values['controls']!r} and {values['kind']!r}")
+    if not isinstance(values["settings"], dict) or not isinstance(values["groups"], dict):
+        raise ValueError("settings and groups must be objects")
+    guarantee = guarantee_named(values["kind"], risk_named(values["controls"]), values["alpha"], values["settings"])
+    inner = {"kind": values["settings"].get("guarantee", values["kind"]), "settings": _inner(guarantee), "groups": {}}
+    values["groups"] = {
+        str(name): _with_tuples({**values, **inner, **{key: group[key] for key in OF_GROUP}})
+        for name, group in values["groups"].items()
+    }
+    result = _with_tuples(values)
+    guarantee.check(result)
     return result
+
+
+def _with_tuples(values: dict[str, Any]) -> CalibrationResult:
+    """A result of what JSON has as lists."""
+    return CalibrationResult(**{**values, **{name: tuple(values[name]) for name in OF_GROUP[:4]}})
+
+
+def _inner(guarantee: Guarantee) -> dict[str, Any]:
+    """Settings of what is promised of each group."""
+    return dict(guarantee.guarantee.settings) if isinstance(guarantee, PerGroup) else {}
 
 
 def check_calibration_fits(
@@ -190,6 +216,11 @@ def check_calibration_fits(
         raise ValueError(
             f"calibration is for {' of '.join(made)}, wanted is {guarantee.name} of {guarantee.risk.key}; calibrate "
             "for that promise."
+        )
+    if guarantee is not None and dict(guarantee.settings) != dict(result.settings):
+        raise ValueError(
+            f"calibration is for {guarantee.name} with {dict(result.settings)}, wanted is {dict(guarantee.settings)}; "
+            "calibrate for that promise."
         )
     if classes is not None and classes != len(result.cutoff):
         raise ValueError(

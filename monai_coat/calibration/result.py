@@ -44,7 +44,7 @@ class CalibrationResult:
         kind: name of the guarantee, see :class:`~monai_coat.calibration.Guarantee`.
         settings: what else the guarantee was made with, such as its ``delta``.
         groups: of a promise for each group, the result of each by name. ``cutoff`` is then the safest of them, which
-            keeps the promise of every group that has one, and ``risk`` is that of each image at the cutoff of its group.
+            keeps the promise of every group that has one, and ``risk`` is that of images at their group's cutoff.
 
     Raises:
         TypeError: if an entry is of another type.
@@ -66,6 +66,7 @@ class CalibrationResult:
 
     def __post_init__(self) -> None:
         exact_level(self.alpha)
+        _check_types(self)
         _check_entries(self)
         _check_promised(self)
         _check_words(self)
@@ -112,9 +113,17 @@ def _check_entries(result: CalibrationResult) -> None:
         raise ValueError(f"n must hold positive whole numbers and n_empty no negative ones, got {lists[1:3]}")
     if not all(isinstance(r, float | int) and not isinstance(r, bool) and 0 <= r <= 1 for r in result.risk):
         raise ValueError(f"risk must be in [0, 1], got {result.risk}")
+
+
+def _check_types(result: CalibrationResult) -> None:
+    """Texts must be texts, and groups of the classes of the whole."""
     for name in ("guarantee", "method", "controls", "kind"):
         if not isinstance(getattr(result, name), str):
             raise TypeError(f"{name} must be text, got {type(getattr(result, name)).__name__}")
+    if not isinstance(result.settings, Mapping) or not isinstance(result.groups, Mapping):
+        raise TypeError("settings and groups must be mappings")
+    if any(len(group.cutoff) != len(result.cutoff) for group in result.groups.values()):
+        raise ValueError(f"groups must have the {len(result.cutoff)} classes of the result")
 
 
 def _check_promised(result: CalibrationResult) -> None:

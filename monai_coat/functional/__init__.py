@@ -28,6 +28,7 @@ from monai_coat.functional.mean_bounds import (
     least_shortfall,
 )
 from monai_coat.functional.measures import measures_of_test_set
+from monai_coat.functional.multiple_tests import graphical_test, holm_graph, sequence_graph
 from monai_coat.functional.scores import expected_coverage_scores, float32_below, logit_scores
 from monai_coat.functional.set_size import precision, precision_of_counts, relative_set_size, set_fraction
 from monai_coat.functional.sketches import foreground_sketch
@@ -57,11 +58,13 @@ __all__ = [
     "foreground_scores",
     "foreground_sketch",
     "gap_prices",
+    "graphical_test",
     "highest_background",
     "hinge_budget",
     "hinge_p_value",
     "hoeffding_bentkus_budget",
     "hoeffding_bentkus_p_value",
+    "holm_graph",
     "ideal_threshold",
     "images_needed",
     "least_expected_gap",
@@ -74,6 +77,7 @@ __all__ = [
     "precision_of_counts",
     "precision_of_one_threshold",
     "relative_set_size",
+    "sequence_graph",
     "set_fraction",
     "soft_true_positive_rate",
     "target_coverage",

@@ -5,11 +5,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from monai_coat.calibration.guarantees.base import Guarantee, MeanGuarantee
+from monai_coat.calibration.guarantees.confident import ConfidentRisk
 from monai_coat.calibration.guarantees.expected import ExpectedRisk, as_guarantee, calibrate, calibrate_maps
+from monai_coat.calibration.guarantees.growing import GrowingSet
+from monai_coat.calibration.guarantees.learn_then_test import LearnThenTest
+from monai_coat.calibration.guarantees.per_group import PerGroup
+from monai_coat.calibration.guarantees.per_patient import PerPatient
+from monai_coat.calibration.guarantees.weighted import Weighted
+from monai_coat.calibration.risks.base import Risk
 
-__all__ = ["GUARANTEES", "ExpectedRisk", "Guarantee", "MeanGuarantee", "as_guarantee", "calibrate", "calibrate_maps"]
+__all__ = [
+    "GUARANTEES",
+    "ConfidentRisk",
+    "ExpectedRisk",
+    "GrowingSet",
+    "Guarantee",
+    "LearnThenTest",
+    "MeanGuarantee",
+    "PerGroup",
+    "PerPatient",
+    "Weighted",
+    "as_guarantee",
+    "calibrate",
+    "calibrate_maps",
+    "guarantee_named",
+]
 
-GUARANTEES: Mapping[str, type[Guarantee]] = {guarantee.name: guarantee for guarantee in (ExpectedRisk,)}
+GUARANTEES: Mapping[str, type[Guarantee]] = {
+    guarantee.name: guarantee
+    for guarantee in (ExpectedRisk, ConfidentRisk, GrowingSet, LearnThenTest, PerGroup, PerPatient, Weighted)
+}
 """Guarantees by name: a new one is a file and a row here."""
+
+
+def guarantee_named(kind: str, risk: Risk, alpha: float, settings: Mapping[str, Any] | None = None) -> Guarantee:
+    """The guarantee that an artifact, a command or a config speaks of.
+
+    Args:
+        kind: a name of ``GUARANTEES``.
+        risk: what one image loses.
+        alpha: the tolerated level.
+        settings: what else it is made with, as :attr:`Guarantee.settings`. ``guarantee`` is the name of one that it is
+            made around, which takes the settings that are not its own.
+
+    Raises:
+        ValueError: if the name is none, or a setting is missing or none of it.
+
+    Example:
+        >>> from monai_coat.calibration import FalseNegativeRate
+        >>> guarantee_named("confident_risk", FalseNegativeRate(), 0.1, {"delta": 0.05}).promise
+        'P(E[FNR] <= 0.1) >= 0.95'
+    """
+    if kind not in GUARANTEES:
+        raise ValueError(f"guarantee must be one of {', '.join(GUARANTEES)}, got {kind!r}; is it of a newer version?")
+    row, rest = GUARANTEES[kind], dict(settings or {})
+    try:
+        if row not in (PerGroup, PerPatient, Weighted):
+            return row(risk, alpha, **rest)  # type: ignore[call-arg]
+        own = {name: rest.pop(name) for name in ("key", "largest") if name in rest}
+        inner = guarantee_named(rest.pop("guarantee", ExpectedRisk.name), risk, alpha, rest)
+        return row(inner, **own)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ValueError(
+            f"guarantee must have the settings of {kind!r}, got {dict(settings or {})} ({error})."
+        ) from None

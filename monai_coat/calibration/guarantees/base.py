@@ -50,20 +50,6 @@ class Guarantee(ABC):
         """Metadata that its statistic asks of every image."""
         return ()
 
-    @classmethod
-    def from_settings(cls, risk: Risk, alpha: float, settings: Mapping[str, Any]) -> Guarantee:
-        """The guarantee that an artifact, a command or a config speaks of.
-
-        Args:
-            risk: what one image loses.
-            alpha: the tolerated level.
-            settings: as :attr:`settings`.
-
-        Raises:
-            TypeError: if a setting is none of it.
-        """
-        return cls(risk, alpha, **settings)  # type: ignore[call-arg]
-
     def check(self, result: CalibrationResult) -> None:  # noqa: B027  nothing to check is a choice
         """Refuse a result that its own calibration images do not support.
 
@@ -119,9 +105,18 @@ class MeanGuarantee(Guarantee):
         )
 
     @property
+    def images_needed(self) -> int:
+        """The fewest images that count with which anything can be promised."""
+        return images_for(self.budget)
+
+    @property
     def scope(self) -> str:
         """What the promise is over, in words: what follows its formula."""
-        return f"on average over new {self.risk.counted}, exchangeable with the n used"
+        return self.scope_over(self.risk.counted)
+
+    def scope_over(self, units: str) -> str:
+        """:attr:`scope`, over units that are called so."""
+        return f"on average over new {units}, exchangeable with the n used"
 
     def solve(self, statistic: Statistic) -> tuple[Solution, ...]:
         """The most useful cutoff of each class that keeps the promise."""
@@ -171,7 +166,7 @@ class MeanGuarantee(Guarantee):
                 remedy = "look at the masks, and at what is foreground in them (--mask-threshold)"
             which = f" of {self.called(most)}" if len(statistic.n) > 1 and not self.risk.joint else ""
             raise ValueError(
-                f"alpha={float(self.alpha)} needs at least {images_for(self.budget)} calibration {self.risk.counted}"
+                f"alpha={float(self.alpha)} needs at least {self.images_needed} calibration {self.risk.counted}"
                 f"{which}, got {statistic.n[most]} ({statistic.n_empty[most]} {self.risk.left_out} were left out); "
                 f"{remedy}."
             )
@@ -181,7 +176,7 @@ class MeanGuarantee(Guarantee):
         outcome = "everything" if self.risk.rises else "empty"
         return [
             f"no promise about {self.called(index)}, whose set is {outcome}: {count} of the "
-            f"{images_for(self.budget)} {self.risk.counted} that it takes"
+            f"{self.images_needed} {self.risk.counted} that it takes"
             for index, count in enumerate(n)
             if self.budget(count) < 0
         ]

@@ -27,7 +27,7 @@ from monai_coat.functional import (
     hoeffding_bentkus_budget,
 )
 
-__all__ = ["BOUNDS", "ConfidentRisk"]
+__all__ = ["BOUNDS", "ConfidentRisk", "complement"]
 
 BOUNDS: Mapping[str, Callable[[int, float, float], Fraction] | None] = {
     "hoeffding_bentkus": hoeffding_bentkus_budget,
@@ -40,7 +40,7 @@ BOUNDS: Mapping[str, Callable[[int, float, float], Fraction] | None] = {
 
 @dataclass(frozen=True)
 class ConfidentRisk(MeanGuarantee):
-    r"""With probability at least ``1 - delta`` over draws of the calibration images, the mean risk is at most ``alpha``.
+    r"""In all but a share ``delta`` of calibrations, the mean risk of new images is at most ``alpha``.
 
     .. math:: P\big(E[L(\hat c) \mid \hat c] \le \alpha\big) \ge 1 - \delta
 
@@ -98,20 +98,19 @@ class ConfidentRisk(MeanGuarantee):
             raise ValueError(f"bound must be one of {', '.join(BOUNDS)}, got {self.bound!r}; correct the name.")
         if self.bound == "binomial" and not self.risk.binary:
             raise ValueError(
-                f"bound must be hoeffding_bentkus, hinge or betting for {self.risk.key!r}, got binomial, which is of risks "
-                "that are 0 or 1, such as Exceeds(risk, tolerance)."
+                f"bound must be hoeffding_bentkus, hinge or betting for {self.risk.key!r}, got binomial, which is of "
+                "risks that are 0 or 1, such as Exceeds(risk, tolerance)."
             )
 
     @property
     def promise(self) -> str:
         """The probability that the mean of the risk keeps the level."""
-        return f"P({self.risk.expected_words} <= {float(self.alpha)}) >= {_complement(self.delta)}"
+        return f"P({self.risk.expected_words} <= {float(self.alpha)}) >= {complement(self.delta)}"
 
-    @property
-    def scope(self) -> str:
+    def scope_over(self, units: str) -> str:
         """Over calibrations, the mean being over images."""
         return (
-            f"over draws of the n calibration images, the mean being over new {self.risk.counted}, drawn as they were "
+            f"over draws of the n calibration images, the mean being over new {units}, drawn as they were "
             f"and independently (bound: {self.bound})"
         )
 
@@ -150,6 +149,6 @@ class ConfidentRisk(MeanGuarantee):
         return None
 
 
-def _complement(delta: float) -> float:
+def complement(delta: float) -> float:
     """One less a decimal, as a decimal."""
     return float(1 - Fraction(str(float(delta))))

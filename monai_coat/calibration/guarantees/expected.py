@@ -18,7 +18,7 @@ from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
 from monai_coat.calibration.score_forms import ScoreForms
-from monai_coat.calibration.statistics.base import Statistic
+from monai_coat.calibration.statistics.base import Statistic, update_with
 from monai_coat.functional import exact_level
 
 __all__ = ["ExpectedRisk", "as_guarantee", "calibrate", "calibrate_maps"]
@@ -73,7 +73,7 @@ class ExpectedRisk(MeanGuarantee):
     @property
     def promise(self) -> str:
         """The mean of the risk, and the level."""
-        return f"E[{self.risk.words}] <= {float(self.alpha)}"
+        return f"{self.risk.expected_words} <= {float(self.alpha)}"
 
     def budget(self, n: int) -> Fraction:
         """The level of n + 1 images, less the most that the new one can lose."""
@@ -135,7 +135,11 @@ def calibrate(
 
 
 def calibrate_maps(
-    scores: Sequence[Tensor], labels: Sequence[Tensor], alpha: float | None = None, guarantee: Guarantee | None = None
+    scores: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    alpha: float | None = None,
+    guarantee: Guarantee | None = None,
+    meta: Sequence[Mapping[str, Any]] | None = None,
 ) -> CalibrationResult:
     """:func:`calibrate` for a sequence of score maps and masks ``(C, *spatial)``, whose sizes may differ.
 
@@ -144,6 +148,7 @@ def calibrate_maps(
         labels: reference masks of the same shapes, bool or {0, 1}.
         alpha: tolerated mean false negative rate, in (0, 1).
         guarantee: what is promised, in place of ``alpha``.
+        meta: metadata of each image, if the guarantee asks for them, such as ``{"site": "north"}``.
 
     Returns:
         The result of :func:`calibrate`.
@@ -164,12 +169,14 @@ def calibrate_maps(
             f"scores and labels must have the same length, got {len(scores)} and {len(labels)}; give one mask "
             "for each map."
         )
+    if meta is not None and len(meta) != len(scores):
+        raise ValueError(f"meta must have an entry for each of the {len(scores)} maps, got {len(meta)}.")
     statistic, forms = promised.statistic(), ScoreForms()
     for index, (score, label) in enumerate(zip(scores, labels, strict=True)):
         try:
             maps, masks = _map(score, "scores"), _map(label, "labels")
             forms.take(maps, of_one=True)
-            statistic.update(maps, masks)
+            update_with(statistic, maps, masks, None if meta is None else [meta[index]])
         except (TypeError, ValueError) as error:
             raise type(error)(f"image {index} of the sequence: {error}") from None
     forms.check("give the scores that they were cut from")

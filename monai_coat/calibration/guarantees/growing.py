@@ -24,9 +24,9 @@ class GrowingSet(ConfidentRisk):
     looks and whatever one decides by what is seen. Images come in any order, but which image comes next must not depend
     on the scores or masks of those that are there.
 
-    Evidence is what a gambler has won who bets, image by image, that the risk is below alpha, with stakes that are fixed
-    beforehand. At a cutoff c whose mean risk is above alpha the gamble is not in the gambler's favour, so that the
-    evidence ever reaches 1 / delta with probability at most delta (Ville); it falls as c rises, so that what is true
+    Evidence is what a gambler has won who bets, image by image, that the risk is below alpha, with stakes that are
+    fixed beforehand. Where the mean risk at c is above alpha, the gamble is not in the gambler's favour, so that
+    the evidence ever reaches 1 / delta with probability at most delta (Ville); it falls as c rises, so that what is true
     for the lowest such c is true for all (see :func:`~monai_coat.functional.betting_evidence`).
 
     Args:
@@ -56,11 +56,10 @@ class GrowingSet(ConfidentRisk):
         if self.bound != "betting":
             raise ValueError(f"bound must be betting, got {self.bound!r}, which holds for one number of images only.")
 
-    @property
-    def scope(self) -> str:
+    def scope_over(self, units: str) -> str:
         """Over all calibrations of the set while it grows."""
         return (
-            f"for all sizes of the calibration set at once, while it grows, the mean being over new {self.risk.counted}, "
+            f"for all sizes of the calibration set at once, while it grows, the mean being over new {units}, "
             "drawn as they were and independently"
         )
 

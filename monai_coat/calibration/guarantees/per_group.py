@@ -61,7 +61,7 @@ class PerGroup(Guarantee):
     def __post_init__(self) -> None:
         if not isinstance(self.guarantee, MeanGuarantee) or self.guarantee.keys:
             raise TypeError(
-                f"guarantee must be one such as ExpectedRisk(risk, alpha), got {self.guarantee!r}; groups are the outermost."
+                f"guarantee must be one such as ExpectedRisk(risk, alpha), got {self.guarantee!r}; give the inner one."
             )
 
     @property
@@ -118,8 +118,8 @@ class PerGroup(Guarantee):
         if not groups:
             given = ", ".join(f"{n} of {name}" for name, n in small.items()) or "none"
             raise ValueError(
-                f"alpha={float(self.alpha)} needs at least {guarantee.images_needed} calibration {self.risk.counted} of "
-                f"a group, got {given}; join groups, enlarge the calibration set or raise alpha."
+                f"alpha={float(self.alpha)} needs at least {guarantee.images_needed} calibration {self.risk.counted} "
+                f"of a group, got {given}; join groups, enlarge the calibration set or raise alpha."
             )
         return self._joined(groups, small)
 
@@ -139,7 +139,7 @@ class PerGroup(Guarantee):
         words = [f"{self.promise} {self.guarantee.scope}, in each of {', '.join(groups)}"]
         words += [f"{name}: {text}" for name, each in groups.items() for text in _remarks(each)]
         words += [
-            f"no promise about {name}, whose set must be taken whole: {count} of the {self.guarantee.images_needed} "
+            f"nothing is promised about {name}: {count} of the {self.guarantee.images_needed} "
             f"{self.risk.counted} that it takes"
             for name, count in small.items()
         ]
@@ -157,4 +157,21 @@ class PerGroup(Guarantee):
         )
 
     def check(self, result: CalibrationResult) -> None:
-        """Refuse a result whose groups' images do not support the promise, or whose cutoff is not the safest."""
+        """Refuse a result without groups, whose groups do not support the promise, or whose cutoff is not the safest.
+
+        Raises:
+            ValueError: saying which.
+        """
+        if not result.groups:
+            raise ValueError("groups must be there, got none")
+        for name, group in result.groups.items():
+            if (group.kind, group.controls, group.alpha) != (self.guarantee.name, self.risk.key, float(self.alpha)):
+                raise ValueError(f"groups must be of the promise {self.promise!r}, got {group.guarantee!r} of {name}")
+            self.guarantee.check(group)
+        if self._joined(result.groups, {}).cutoff != result.cutoff:
+            raise ValueError(f"cutoff must be the safest of the groups, got {result.cutoff}")
+
+
+def _remarks(result: CalibrationResult) -> list[str]:
+    """What the words of a group say after its promise."""
+    return result.guarantee.split("; ")[1:]

@@ -62,7 +62,7 @@ class FalsePositiveRatio(Risk):
         return false_positive_ratio(scores, labels, cutoff, self.cap)
 
     def critical_scores(self, scores: Tensor, labels: Tensor) -> CriticalScores:
-        """Negative scores of as much background as there is foreground, the highest; see :meth:`Risk.critical_scores`."""
+        """Negative scores of the highest background, as much as there is foreground; see :class:`Risk`."""
         return foreground_scores(-at_least_float32(plain(scores)), highest_background(scores, labels))
 
     def statistic(self) -> FalsePositiveStatistic:

@@ -11,7 +11,10 @@ from monai_coat.calibration.statistics.binned import BinnedStatistic
 from monai_coat.calibration.statistics.bracket import Brackets, BracketStatistic
 from monai_coat.calibration.statistics.exact import CoverageStatistic
 from monai_coat.calibration.statistics.false_positive import FalsePositiveStatistic
+from monai_coat.calibration.statistics.gridded import GriddedStatistic
+from monai_coat.calibration.statistics.grouped import GroupedStatistic
 from monai_coat.calibration.statistics.maps import MapStatistic
+from monai_coat.calibration.statistics.units import PatientStatistic, WeightedStatistic
 from monai_coat.calibration.statistics.worst_class import WorstClassStatistic
 
 __all__ = [
@@ -21,8 +24,12 @@ __all__ = [
     "Brackets",
     "CoverageStatistic",
     "FalsePositiveStatistic",
+    "GriddedStatistic",
+    "GroupedStatistic",
     "MapStatistic",
+    "PatientStatistic",
     "Statistic",
+    "WeightedStatistic",
     "WorstClassStatistic",
 ]
 

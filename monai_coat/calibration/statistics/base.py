@@ -17,7 +17,7 @@ from torch import Tensor
 from monai_coat.functional.checks import check_maps
 from monai_coat.functional.foreground import plain
 
-__all__ = ["LARGEST", "NO_PROMISE", "Solution", "Statistic", "check_same_kind"]
+__all__ = ["LARGEST", "NO_PROMISE", "Solution", "Statistic", "check_same_kind", "update_with"]
 
 LARGEST = float(np.finfo(np.float32).max)
 """Minus this, a cutoff takes every score in; this one takes none."""
@@ -54,6 +54,9 @@ class Statistic(ABC):
 
     kind: ClassVar[str]
     """Name in files; statistics of different kinds are not merged."""
+
+    asks_metadata: ClassVar[bool] = False
+    """Whether :meth:`update` takes the metadata of each image, too."""
 
     @property
     @abstractmethod
@@ -141,6 +144,14 @@ class Statistic(ABC):
         Raises:
             ValueError: if the contents contradict themselves.
         """
+
+
+def update_with(statistic: Statistic, scores: Tensor, labels: Tensor, meta: Sequence[Mapping[str, Any]] | None) -> None:
+    """Add a batch of images, with the metadata of each if the statistic asks for them."""
+    if statistic.asks_metadata:
+        statistic.update(scores, labels, meta)  # type: ignore[call-arg]
+    else:
+        statistic.update(scores, labels)
 
 
 def check_same_kind(mine: Statistic, other: Any) -> None:

@@ -40,6 +40,7 @@ class GroupedStatistic(Statistic):
     """
 
     kind: ClassVar[str] = "groups"
+    asks_metadata: ClassVar[bool] = True
 
     def __init__(self, make: Callable[[], Statistic], grouping: Grouping) -> None:
         self.make, self.grouping = make, grouping

@@ -31,9 +31,11 @@ class ShareRisk(Protocol):
     rises: ClassVar[bool]
 
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """See :attr:`~monai_coat.calibration.Risk.key`."""
 
-    def critical_scores(self, scores: Tensor, labels: Tensor) -> CriticalScores: ...
+    def critical_scores(self, scores: Tensor, labels: Tensor) -> CriticalScores:
+        """See :meth:`~monai_coat.calibration.Risk.critical_scores`."""
 
 
 class _FalseNegatives:
@@ -90,11 +92,9 @@ class ShareStatistic(Statistic):
         """The solution with a cutoff for scores as they are."""
         return solution if self.risk.rises else replace(solution, cutoff=just_above(-solution.cutoff))
 
-    def _inside(self, cutoff: float) -> np.float32:
+    def _inside(self, cutoff: float) -> float:
         """A cutoff for critical scores: those below it are lost at the cutoff given."""
-        if self.risk.rises:
-            return np.float32(cutoff)
-        return np.nextafter(np.float32(-cutoff), np.float32(np.inf))
+        return cutoff if self.risk.rises else float(np.nextafter(np.float32(-cutoff), np.float32(np.inf)))
 
     def _open(self, channels: int) -> None:
         """Make room for the classes of the first batch; refuse a later batch that has more or fewer."""

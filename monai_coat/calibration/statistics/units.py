@@ -35,6 +35,8 @@ LARGEST_WEIGHT = 2**10
 class _KeyedStatistic(CoverageStatistic):
     """Critical scores, and an entry of the metadata of each image by its place."""
 
+    asks_metadata: ClassVar[bool] = True
+
     def __init__(self, risk: ShareRisk, key: str) -> None:
         super().__init__(risk)
         self.key, self.entries = key, list[str]()
@@ -57,6 +59,8 @@ class _KeyedStatistic(CoverageStatistic):
 
     def merge(self, other: Any) -> None:
         """Add all images of another statistic; see :meth:`CoverageStatistic.merge`."""
+        if getattr(other, "key", self.key) != self.key:
+            raise ValueError(f"other must be by {self.key!r}, got one by {other.key!r}; collect both with one.")
         super().merge(other)
         self.entries += other.entries
 
@@ -168,6 +172,11 @@ class WeightedStatistic(_KeyedStatistic):
 
     def _numerators(self, pool: ScorePool) -> NDArray[np.int64]:
         return np.array([int(entry) for entry in self._entries_of(pool)], dtype=np.int64)
+
+    @property
+    def largest_weight(self) -> float:
+        """The largest weight of any image; 0 if there is none."""
+        return max((int(entry) for entry in self.entries), default=0) / UNIT
 
     def total_weight(self, index: int) -> Fraction:
         """Sum of the weights of a class's images."""

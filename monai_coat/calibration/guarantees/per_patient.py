@@ -1,0 +1,115 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A promise over patients, who are exchangeable where their images are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, ClassVar
+
+from monai_coat.calibration.guarantees.base import MeanGuarantee
+from monai_coat.calibration.risks.base import Risk
+from monai_coat.calibration.statistics.base import Solution, Statistic
+from monai_coat.calibration.statistics.units import PatientStatistic
+
+__all__ = ["PerPatient"]
+
+
+@dataclass(frozen=True)
+class PerPatient(MeanGuarantee):
+    r"""A guarantee over new patients, where a patient's risk is the mean over the patient's images.
+
+    .. math:: L_p(c) = rac{1}{|I_p|} \sum_{i \in I_p} L_i(c), \qquad n = 	ext{number of patients}
+
+    Images of one patient are alike, so that calibration and new images are not exchangeable where patients have several
+    each; patients are. A patient weighs 1, whether with one image or a hundred. Anything else that images share, such
+    as the video that frames are of, may take the place of the patient.
+
+    Args:
+        guarantee: what is promised.
+        key: entry of the metadata that names the patient.
+
+    Raises:
+        TypeError: if the guarantee is none of a risk's mean or asks for metadata itself, or its risk is no share of
+            scores, such as that of the worst class.
+
+    Example:
+        >>> import torch
+        >>> from monai_coat.calibration import ExpectedRisk, FalseNegativeRate
+        >>> guarantee = PerPatient(ExpectedRisk(FalseNegativeRate(), alpha=0.5), key="patient")
+        >>> statistic = guarantee.statistic()
+        >>> statistic.update(torch.rand(4, 1, 8), torch.ones(4, 1, 8), [{"patient": name} for name in "aaab"])
+        >>> guarantee.calibrate(statistic).n
+        (2,)
+
+    Source:
+        Lee, Barber and Willett, Distribution-free inference with hierarchical data (2023), for groups of one weight.
+    """
+
+    name: ClassVar[str] = "per_patient"
+    guarantee: MeanGuarantee
+    key: str = "patient"
+    class_names: Sequence[str] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.guarantee, MeanGuarantee) or self.guarantee.keys:
+            raise TypeError(
+                f"guarantee must be one such as ExpectedRisk(risk, alpha), got {self.guarantee!r}; give the inner one."
+            )
+        if not self.risk.is_share:
+            raise TypeError(
+                f"risk must be a share of scores to have a mean over a patient's images, got {self.risk.key!r}; take "
+                "false_negative_rate, or leave one image of each patient."
+            )
+
+    @property
+    def risk(self) -> Risk:  # type: ignore[override]
+        """What one image loses."""
+        return self.guarantee.risk
+
+    @property
+    def alpha(self) -> float:  # type: ignore[override]
+        """The tolerated level."""
+        return self.guarantee.alpha
+
+    @property
+    def promise(self) -> str:
+        """The formula of the guarantee, which is then over patients."""
+        return self.guarantee.promise
+
+    def scope_over(self, units: str) -> str:
+        """Over patients."""
+        return self.guarantee.scope_over(f"patients, each with the mean over {self.key}'s {units}")
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What is promised of patients, and the key."""
+        return {"guarantee": self.guarantee.name, "key": self.key, **self.guarantee.settings}
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The entry that names the patient."""
+        return (self.key,)
+
+    def statistic(self) -> PatientStatistic:
+        """Critical scores, with the patient of each image."""
+        return PatientStatistic(self.risk, self.key)
+
+    def budget(self, n: int) -> Fraction:
+        """As of the guarantee, for n patients."""
+        return self.guarantee.budget(n)
+
+    def solve(self, statistic: Statistic) -> tuple[Solution, ...]:
+        """The most useful cutoff of each class; see :meth:`MeanGuarantee.solve`."""
+        if not isinstance(statistic, PatientStatistic) or statistic.key != self.key:
+            raise TypeError(
+                f"statistic must know the {self.key!r} of each image, got {type(statistic).__name__}; use "
+                "guarantee.statistic(). Sums over images cannot be divided among patients."
+            )
+        return self.guarantee.solve(statistic)
+
+    def check(self, result: Any) -> None:
+        """As of the guarantee."""
+        self.guarantee.check(result)
