@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
-from monai_coat.functional import exact_level, images_needed
+from monai_coat.functional import exact_level, images_needed, least_shortfall
 
 __all__ = ["DriftWatch", "risk_bound", "share_of_level"]
 
@@ -164,24 +162,13 @@ def risk_bound(alpha: float, n: int, level: float) -> float:
             f"n must be at least {needed} for alpha={float(alpha)}, got {n}; "
             "it is the number of calibration images with foreground, and fewer promise nothing."
         )
-    logs = [math.lgamma(k + 1) for k in range(n + 1)]
-    log_binomials = logs[n] - np.array(logs) - np.array(logs[::-1])
     # Rounding in the tail is some 1e-8 of it for a million images.
     tolerated = _check_level(level) * (1 - 1e-6)
     low, high = 0.0, 1.0
     while low < (middle := (low + high) / 2) < high:
-        enough = _chance_within(budget, middle, log_binomials) <= tolerated
+        enough = least_shortfall(budget, n, middle) <= tolerated
         low, high = (low, middle) if enough else (middle, high)
     return high
-
-
-def _chance_within(budget: Fraction, mean: float, log_binomials: NDArray[np.float64]) -> float:
-    """Bound of the probability that independent risks of this mean add up to at most the budget."""
-    n, first = log_binomials.size - 1, math.floor(budget) + 1
-    hits = np.arange(n + 1)
-    chances = np.exp(log_binomials + hits * math.log(mean) + (n - hits) * math.log1p(-mean))
-    shortfall = np.cumsum(np.cumsum(chances))  # at index t - 1: E[(t - B)+], the sum of P(B <= k) over k < t
-    return float((shortfall[first - 1 : n] / (float(first - budget) + np.arange(n - first + 1))).min())
 
 
 def share_of_level(level: float, streams: int, restart: int = 0) -> float:

@@ -40,8 +40,7 @@ def binomial_p_value(total: float | Fraction, n: int, alpha: float) -> float:
     :func:`~monai_coat.functional.hinge_p_value`.
 
     Args:
-        total: sum of the risks, in [0, n]. A fraction and a whole number are read exactly; any other float as the next
-            one above it, so that a correctly rounded sum (:func:`math.fsum`) is never read too small.
+        total: sum of the risks, a whole number in [0, n].
         n: number of the risks, at least 1.
         alpha: the level, in (0, 1); read as the decimal that it prints as.
 
@@ -50,7 +49,7 @@ def binomial_p_value(total: float | Fraction, n: int, alpha: float) -> float:
 
     Raises:
         TypeError: if ``alpha`` is no number or ``n`` not whole.
-        ValueError: if ``alpha`` is outside (0, 1), ``n`` below 1 or ``total`` outside [0, n].
+        ValueError: if ``alpha`` is outside (0, 1), ``n`` below 1 or ``total`` not whole or outside [0, n].
 
     Example:
         None of 29 images is lost: (1 - 0.1) ** 29 = 0.047.
@@ -59,10 +58,13 @@ def binomial_p_value(total: float | Fraction, n: int, alpha: float) -> float:
         (0.047, 0.199)
     """
     level, n = exact_level(alpha), check_count(n)
-    return min(1.0, ROUNDING * _chance_at_most(math.floor(exact_total(total, n)), n, float(level)))
+    misses = exact_total(total, n)
+    if misses.denominator != 1:
+        raise ValueError(f"total must be whole, got {float(total)}; risks between 0 and 1 have hinge_p_value instead.")
+    return min(1.0, ROUNDING * _chance_at_most(int(misses), n, float(level)))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096, typed=True)
 def binomial_budget(n: int, alpha: float, delta: float) -> Fraction:
     """The largest sum of n risks of 0 or 1 whose :func:`binomial_p_value` is at most ``delta``.
 
@@ -167,9 +169,9 @@ def _chance_at_most(k: int, n: int, mean: float) -> float:
 
 
 def exact_total(total: float | Fraction, n: int) -> Fraction:
-    """A sum of n risks, rounded up: a float that is not whole may have been rounded down to the one that it is."""
+    """A sum of n risks; a float that is not whole may have been rounded down, and is read as the next one above it."""
     if not 0 <= total <= n:
         raise ValueError(f"total must be in [0, {n}], the number of the risks, got {float(total)}; each is in [0, 1].")
-    if isinstance(total, Fraction) or total == int(total):
-        return Fraction(total)
-    return Fraction(math.nextafter(float(total), math.inf))
+    if isinstance(total, Fraction):
+        return total
+    return Fraction(float(total) if total == int(total) else math.nextafter(float(total), math.inf))

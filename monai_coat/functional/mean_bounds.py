@@ -33,7 +33,8 @@ def hoeffding_bentkus_p_value(total: float | Fraction, n: int, alpha: float) -> 
     or more, :math:`P(p \le \delta) \le \delta` for every delta.
 
     Args:
-        total: sum of the risks, in [0, n]; see :func:`binomial_p_value` for how it is read.
+        total: sum of the risks, in [0, n]. Fractions and whole numbers are read exactly; any other float, such as
+            :func:`math.fsum` gives, as the next one above it, since it may have been rounded down.
         n: number of the risks, at least 1.
         alpha: the level, in (0, 1); read as the decimal that it prints as.
 
@@ -60,7 +61,7 @@ def hoeffding_bentkus_p_value(total: float | Fraction, n: int, alpha: float) -> 
     return min(1.0, ROUNDING * min(_hoeffding(total, n, level), tail))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096, typed=True)
 def hoeffding_bentkus_budget(n: int, alpha: float, delta: float) -> Fraction:
     r"""The largest sum of n risks in [0, 1] whose :func:`hoeffding_bentkus_p_value` is at most ``delta``.
 
@@ -112,18 +113,19 @@ def _hoeffding(total: Fraction, n: int, level: Fraction) -> float:
 
 
 def hinge_p_value(total: float | Fraction, n: int, alpha: float) -> float:
-    r"""P-value of the hypothesis that the mean risk is above ``alpha``, for risks anywhere in [0, 1]; the smallest one.
+    r"""P-value of the hypothesis that the mean risk is above ``alpha``, never above that of Hoeffding and Bentkus.
 
     .. math:: p = \min_{t = \lfloor s \rfloor + 1, \dots, n} \frac{E[(t - B)_+]}{t - s}, \qquad
         B \sim \mathrm{Bin}(n, \alpha),
 
     with s = ``total``, and 1 for s = n. Since :math:`1\{S \le s\} \le (t - S)_+ / (t - s)`, and the mean of a convex
     function of the sum S is largest for all-or-nothing risks, each of the fractions bounds the probability that n
-    independent risks with a mean of alpha or more add up to at most s. Their minimum does not fall with s, so that
-    :math:`P(p \le \delta) \le \delta`. The two bounds of :func:`hoeffding_bentkus_p_value` are weaker forms of it.
+    independent risks in [0, 1] with a mean of alpha or more add up to at most s. Their minimum does not fall with s
+    and has no jumps, so that :math:`P(p \le \delta) \le \delta`. Both bounds of :func:`hoeffding_bentkus_p_value` are
+    weaker forms of it.
 
     Args:
-        total: sum of the risks, in [0, n]; read as by :func:`~monai_coat.functional.binomial_p_value`.
+        total: sum of the risks, in [0, n]; read as by :func:`hoeffding_bentkus_p_value`.
         n: number of the risks, at least 1.
         alpha: the level, in (0, 1); read as the decimal that it prints as.
 
@@ -149,14 +151,15 @@ def hinge_p_value(total: float | Fraction, n: int, alpha: float) -> float:
     return min(1.0, ROUNDING * least_shortfall(total, n, float(level)))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096, typed=True)
 def hinge_budget(n: int, alpha: float, delta: float) -> Fraction:
     r"""The largest sum of n risks in [0, 1] whose :func:`hinge_p_value` is at most ``delta``.
 
     .. math:: s = k + 1 - \frac{1}{\delta} \sum_{j=0}^{k} P(B \le j), \qquad k = \max\{j : P(B \le j) \le \delta\},
 
     which is the largest of all :math:`t - E[(t - B)_+] / \delta`, since :math:`E[(t - B)_+]` grows by
-    :math:`P(B \le t)` from t to t + 1. It is between the binomial budget k and k + 1 of which it may be a part less.
+    :math:`P(B \le t)` from t to t + 1. It is never below that of Hoeffding and Bentkus.
+
     The largest cutoff whose risks add up to at most this budget has a mean risk above alpha with probability at most
     delta; :func:`hoeffding_bentkus_budget` says why.
 
@@ -181,7 +184,8 @@ def hinge_budget(n: int, alpha: float, delta: float) -> Fraction:
     if k < 0:
         return Fraction(-1)
     tails = np.cumsum(binomial_chances(k, n, level))
-    return max(Fraction(0), k + 1 - Fraction(ROUNDING * float(tails.sum()) / tolerated))
+    # A billionth more than the p-value is rounded up, which is summed in another order.
+    return max(Fraction(0), k + 1 - Fraction((ROUNDING + 1e-9) * float(tails.sum()) / tolerated))
 
 
 def least_shortfall(total: Fraction, n: int, mean: float) -> float:
