@@ -66,6 +66,19 @@ def test_bisection_finds_the_rank_that_shares_say(maps, tolerance):
     assert [v.tolist() for v in found] == [v.tolist() for v in bisected]
 
 
+@pytest.mark.parametrize("direction", [True, False])
+@pytest.mark.parametrize("tolerance", [0.4, 0.6])
+def test_an_image_may_be_lost_at_every_cutoff_or_at_none(tolerance, direction):
+    class Half(Missed):
+        rises = direction
+        critical_scores = None
+
+        def image_risk(self, scores, labels, cutoff):
+            return torch.full(scores.shape[:2], 0.5)
+
+    check_critical_scores(Exceeds(Half(), tolerance), torch.rand(2, 2, 5), torch.ones(2, 2, 5))
+
+
 @given(images(1, 3, classes=2), st.sampled_from([-1.0, 0.0, 0.25, 0.3, 2.0]), st.sampled_from([0, 0.2, 0.25, 0.5]))
 def test_the_risk_is_counted_pixel_by_pixel(maps, cutoff, tolerance):
     for image in maps:
