@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from monai_coat.calibration.identity import PipelineIdentity
-from monai_coat.calibration.risks import RISKS
+from monai_coat.calibration.risks import RISKS, risk_named
 from monai_coat.functional import exact_level
 
 __all__ = ["CalibrationResult"]
@@ -40,6 +42,9 @@ class CalibrationResult:
         identity: the network and pipeline that made the scores; empty if not said.
         controls: key of the risk that ``risk`` is the mean of, see :class:`~monai_coat.calibration.Risk`.
         kind: name of the guarantee, see :class:`~monai_coat.calibration.Guarantee`.
+        settings: what else the guarantee was made with, such as its ``delta``.
+        groups: of a promise for each group, the result of each by name. ``cutoff`` is then the safest of them, which
+            keeps the promise of every group that has one, and ``risk`` is that of each image at the cutoff of its group.
 
     Raises:
         TypeError: if an entry is of another type.
@@ -56,6 +61,8 @@ class CalibrationResult:
     identity: PipelineIdentity = field(default_factory=PipelineIdentity)
     controls: str = "false_negative_rate"
     kind: str = "expected_risk"
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    groups: Mapping[str, CalibrationResult] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         exact_level(self.alpha)
@@ -72,6 +79,19 @@ class CalibrationResult:
         Its set is everything or, of false positives, nothing.
         """
         return tuple(abs(cutoff) < _LARGEST for cutoff in self.cutoff)
+
+    def of_group(self, group: str) -> CalibrationResult:
+        """The result of one group; of a promise without groups it is the result itself.
+
+        Raises:
+            ValueError: if no image of this group was calibrated on.
+        """
+        if self.groups and group not in self.groups:
+            raise ValueError(
+                f"group must be one of {', '.join(self.groups)}, got {group!r}, about which nothing is promised; "
+                "calibrate on images of it too."
+            )
+        return self.groups[group] if self.groups else self
 
     @property
     def shift(self) -> tuple[float, ...]:
@@ -111,16 +131,13 @@ def _is_count(value: object) -> bool:
 
 def _check_words(result: CalibrationResult) -> None:
     """The first level that the words name must be the level, and the risk the one that is controlled."""
-    said = re.search(r"<= (\S+?)(?=[,;]?(\s|$))", result.guarantee)
-    if said and said[1] != str(float(result.alpha)):
+    said = re.search(r"<= ([-+.\w]+)", result.guarantee)
+    if said and said[1].rstrip(".") != str(float(result.alpha)):
         raise ValueError(f"guarantee must be about alpha={float(result.alpha)}, got {result.guarantee!r}")
-    risk = RISKS.get(result.controls.partition("(")[0])
-    if risk and result.guarantee:
-        formula, words = result.guarantee.partition("<=")[0], risk().words
-        # The words of one risk may contain those of another: the longest are the ones that are said.
-        named = max((other().words for other in RISKS.values() if other().words in formula), key=len, default="")
-        if named != words:
-            raise ValueError(f"guarantee must be about {words}, got {result.guarantee!r}")
+    if result.guarantee and result.controls.partition("(")[0] in RISKS:
+        risk = risk_named(result.controls)
+        if risk.expected_words not in result.guarantee.partition("<=")[0]:
+            raise ValueError(f"guarantee must be about {risk.words}, got {result.guarantee!r}")
 
 
 def _check_expected_risk(result: CalibrationResult) -> None:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from monai_coat.functional.betting import betting_evidence, betting_lower_bound, betting_p_value, betting_upper_bound
+from monai_coat.functional.binomial_tails import binomial_budget, binomial_p_value, clopper_pearson
 from monai_coat.functional.components import connected_components, false_lesions, lesions_hit
 from monai_coat.functional.coverage import coverage_gap, false_negative_rate, true_positive_rate
 from monai_coat.functional.difficulty import uncertain_share
@@ -18,6 +20,13 @@ from monai_coat.functional.expected_gap import (
 from monai_coat.functional.false_positives import false_positive_ratio, highest_background
 from monai_coat.functional.foreground import foreground_scores
 from monai_coat.functional.levels import allowed_misses, exact_level, exact_share, images_needed, target_coverage
+from monai_coat.functional.mean_bounds import (
+    hinge_budget,
+    hinge_p_value,
+    hoeffding_bentkus_budget,
+    hoeffding_bentkus_p_value,
+    least_shortfall,
+)
 from monai_coat.functional.measures import measures_of_test_set
 from monai_coat.functional.scores import expected_coverage_scores, float32_below, logit_scores
 from monai_coat.functional.set_size import precision, precision_of_counts, relative_set_size, set_fraction
@@ -28,6 +37,13 @@ from monai_coat.functional.thresholds import ideal_threshold
 __all__ = [
     "GapPrices",
     "allowed_misses",
+    "betting_evidence",
+    "betting_lower_bound",
+    "betting_p_value",
+    "betting_upper_bound",
+    "binomial_budget",
+    "binomial_p_value",
+    "clopper_pearson",
     "connected_components",
     "coverage_curves",
     "coverage_gap",
@@ -42,9 +58,14 @@ __all__ = [
     "foreground_sketch",
     "gap_prices",
     "highest_background",
+    "hinge_budget",
+    "hinge_p_value",
+    "hoeffding_bentkus_budget",
+    "hoeffding_bentkus_p_value",
     "ideal_threshold",
     "images_needed",
     "least_expected_gap",
+    "least_shortfall",
     "lesions_hit",
     "logit_scores",
     "measures_of_test_set",

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor
 
 __all__ = [
     "check_alpha",
+    "check_count",
+    "check_delta",
     "check_finite",
     "check_forms",
     "check_labels",
@@ -32,6 +34,24 @@ def check_alpha(alpha: float) -> float:
             f"alpha must be in (0, 1), got {float(alpha)}; it is the tolerated mean false negative rate, 0.1 for 10 %."
         )
     return float(alpha)
+
+
+def check_delta(delta: float, name: str = "delta") -> float:
+    """Return a probability ``delta`` as a Python float, or say why it is none that could be tolerated or asked for."""
+    if isinstance(delta, bool) or not isinstance(delta, Real):
+        raise TypeError(f"{name} must be a number in (0, 1), got {type(delta).__name__}; give 0.1 for 10 %.")
+    if not 0.0 < float(delta) < 1.0:
+        raise ValueError(f"{name} must be in (0, 1), got {float(delta)}; it is a probability, 0.1 for 10 %.")
+    return float(delta)
+
+
+def check_count(count: int, name: str = "n", least: int = 1) -> int:
+    """Return ``count`` as a Python int, or say why nothing can have this number."""
+    if isinstance(count, bool) or not isinstance(count, Integral):
+        raise TypeError(f"{name} must be a whole number, got {type(count).__name__} {count!r:.40}; count them.")
+    if count < least:
+        raise ValueError(f"{name} must be at least {least}, got {count}; count them.")
+    return int(count)
 
 
 def check_temperature(temperature: float, name: str = "temperature") -> float:

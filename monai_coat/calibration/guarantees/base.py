@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
-from monai_coat.calibration.statistics.base import Budget, Statistic
+from monai_coat.calibration.statistics.base import Budget, Solution, Statistic
 from monai_coat.calibration.statistics.copies import warn_of_copies
 
 __all__ = ["Guarantee", "MeanGuarantee", "images_for"]
@@ -39,6 +39,37 @@ class Guarantee(ABC):
     @abstractmethod
     def promise(self) -> str:
         """The promise as a formula, such as ``E[FNR] <= 0.1``."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What it was made with beside risk and level: plain values, for the artifact."""
+        return {}
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Metadata that its statistic asks of every image."""
+        return ()
+
+    @classmethod
+    def from_settings(cls, risk: Risk, alpha: float, settings: Mapping[str, Any]) -> Guarantee:
+        """The guarantee that an artifact, a command or a config speaks of.
+
+        Args:
+            risk: what one image loses.
+            alpha: the tolerated level.
+            settings: as :attr:`settings`.
+
+        Raises:
+            TypeError: if a setting is none of it.
+        """
+        return cls(risk, alpha, **settings)  # type: ignore[call-arg]
+
+    def check(self, result: CalibrationResult) -> None:  # noqa: B027  nothing to check is a choice
+        """Refuse a result that its own calibration images do not support.
+
+        Raises:
+            ValueError: saying what contradicts the promise.
+        """
 
     def statistic(self) -> Statistic:
         """An empty statistic that the guarantee can be computed from."""
@@ -72,9 +103,9 @@ class MeanGuarantee(Guarantee):
         """The most useful cutoffs within the budget; see :meth:`Guarantee.calibrate`."""
         self._check(statistic)
         warn_of_copies(statistic.images)
-        solutions = statistic.solve(self.budget)
+        solutions = self.solve(statistic)
         remarks = dict.fromkeys(found.remark for found in solutions if found.remark)
-        promise = f"{self.promise} on average over new {self.risk.counted}, exchangeable with the n used"
+        promise = f"{self.promise} {self.scope}"
         return CalibrationResult(
             cutoff=tuple(found.cutoff for found in solutions),
             alpha=float(self.alpha),
@@ -84,13 +115,42 @@ class MeanGuarantee(Guarantee):
             guarantee="; ".join([promise, *remarks, *self._without_promise(statistic.n)]),
             controls=self.risk.key,
             kind=self.name,
+            settings=self.settings,
         )
+
+    @property
+    def scope(self) -> str:
+        """What the promise is over, in words: what follows its formula."""
+        return f"on average over new {self.risk.counted}, exchangeable with the n used"
+
+    def solve(self, statistic: Statistic) -> tuple[Solution, ...]:
+        """The most useful cutoff of each class that keeps the promise."""
+        return statistic.solve(self.budget)
+
+    def check(self, result: CalibrationResult) -> None:
+        """Refuse a result whose risk is above the budget, but for the rounding of the mean.
+
+        Raises:
+            ValueError: naming the largest risk that would do.
+        """
+        for n, risk, promised in zip(result.n, result.risk, result.promised, strict=True):
+            budget = float(self.budget(n))
+            if promised and risk * n > budget + 1e-12 * n:
+                raise ValueError(
+                    f"risk must be at most {budget / n:.6g} with {self.promise!r} and n = {n}, got {risk:.6g}: these "
+                    "images do not support the promise"
+                )
 
     def _check(self, statistic: Statistic) -> None:
         if not isinstance(statistic, Statistic):
             raise TypeError(
                 f"statistic must be a Statistic, got {type(statistic).__name__}; of what was collected, load_statistic "
                 "gave or merge_statistics made it is .statistic, and maps go to calibrate_maps."
+            )
+        if not self.risk.monotone:
+            raise TypeError(
+                f"risk must go one way with the cutoff, got {self.risk.key!r}, which may fall and rise; promise it by "
+                "LearnThenTest."
             )
         if statistic.measures != self.risk.key:
             raise TypeError(
@@ -109,7 +169,7 @@ class MeanGuarantee(Guarantee):
             remedy = "enlarge the calibration set or raise alpha"
             if not any(statistic.n) and self.risk.rises:
                 remedy = "look at the masks, and at what is foreground in them (--mask-threshold)"
-            which = f" of {self._called(most)}" if len(statistic.n) > 1 and not self.risk.joint else ""
+            which = f" of {self.called(most)}" if len(statistic.n) > 1 and not self.risk.joint else ""
             raise ValueError(
                 f"alpha={float(self.alpha)} needs at least {images_for(self.budget)} calibration {self.risk.counted}"
                 f"{which}, got {statistic.n[most]} ({statistic.n_empty[most]} {self.risk.left_out} were left out); "
@@ -120,13 +180,14 @@ class MeanGuarantee(Guarantee):
         """What the words say of each class that has too few images."""
         outcome = "everything" if self.risk.rises else "empty"
         return [
-            f"no promise about {self._called(index)}, whose set is {outcome}: {count} of the "
+            f"no promise about {self.called(index)}, whose set is {outcome}: {count} of the "
             f"{images_for(self.budget)} {self.risk.counted} that it takes"
             for index, count in enumerate(n)
             if self.budget(count) < 0
         ]
 
-    def _called(self, index: int) -> str:
+    def called(self, index: int) -> str:
+        """What messages and words call a class."""
         return repr(self.class_names[index]) if self.class_names else f"class {index}"
 
 

@@ -39,19 +39,44 @@ RISKS: Mapping[str, Callable[[], Risk]] = {
 
 
 def risk_named(controls: str) -> Risk:
-    """The risk that a result, a file of sums or a drift reference names, with its usual settings.
+    """The risk that a result, a file of sums, a command or a drift reference names.
 
     Args:
-        controls: a key of ``RISKS``, with or without parameters in brackets.
+        controls: :attr:`Risk.key`: a name of ``RISKS``, with its settings in brackets if it has any.
 
     Raises:
-        ValueError: for a name that is no risk of this version.
+        ValueError: for a name that is no risk of this version, or settings that it does not have.
 
     Example:
         >>> risk_named("false_negative_rate").words
         'FNR'
     """
-    name = controls.partition("(")[0]
+    name, bracket, rest = controls.strip().partition("(")
     if name not in RISKS:
         raise ValueError(f"controls must be one of {', '.join(RISKS)}, got {controls!r}; is it of a newer version?")
-    return RISKS[name]()
+    if bracket and not rest.endswith(")"):
+        raise ValueError(f"controls must close its bracket, got {controls!r}; write it as {name}(...).")
+    try:
+        return RISKS[name](*(_setting(text) for text in _split(rest[:-1])))
+    except TypeError as error:
+        raise ValueError(f"controls must have the settings of {name!r}, got {controls!r} ({error}).") from None
+
+
+def _setting(text: str) -> Risk | float:
+    """A number, or a risk in a risk."""
+    try:
+        return int(text) if text.strip().isdigit() else float(text)
+    except ValueError:
+        return risk_named(text)
+
+
+def _split(text: str) -> list[str]:
+    """Parts between the commas that stand in no bracket."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts if text.strip() else []

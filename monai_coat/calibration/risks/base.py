@@ -10,7 +10,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from monai_coat.calibration.statistics.base import Statistic
+from monai_coat.calibration.statistics.exact import CoverageStatistic
 from monai_coat.calibration.statistics.maps import MapStatistic
+from monai_coat.calibration.statistics.shares import CriticalScores
 
 __all__ = ["Risk"]
 
@@ -19,8 +21,8 @@ class Risk(ABC):
     """What one image loses at a cutoff, in [0, 1], monotone in the cutoff.
 
     A new risk is one file with a subclass that says :attr:`name`, :attr:`words` and :meth:`image_risk`, and a row in
-    this folder's table. It is then calibrated from whole maps, exactly; one that can do with less says so in
-    :meth:`statistic`.
+    this folder's table. It is then calibrated from whole maps, exactly; one that is a share of some scores names them
+    in :meth:`critical_scores`, and can be collected in bins, too.
     """
 
     name: ClassVar[str]
@@ -28,7 +30,9 @@ class Risk(ABC):
     rises: ClassVar[bool] = True
     """Whether the risk rises with the cutoff, as what is missed does; what is falsely included falls."""
     monotone: ClassVar[bool] = True
-    """Whether the risk goes one way with the cutoff, which calibration by a sum of risks takes for granted."""
+    """Whether it only rises, or only falls, with the cutoff; what is not needs :class:`LearnThenTest`."""
+    binary: ClassVar[bool] = False
+    """Whether it is 0 or 1, nothing between."""
     joint: ClassVar[bool] = False
     """Whether there is one cutoff and one risk for all classes of an image together."""
 
@@ -44,7 +48,7 @@ class Risk(ABC):
 
     @property
     def expected_words(self) -> str:
-        """The risk's mean over new images in words: what stands before ``<=`` in a promise about it."""
+        """The mean of the risk over images, as a formula in words."""
         return f"E[{self.words}]"
 
     @property
@@ -71,6 +75,33 @@ class Risk(ABC):
             ratio of whole numbers of pixels.
         """
 
+    def critical_scores(self, scores: Tensor, labels: Tensor) -> CriticalScores:
+        """The numbers of each image of which its risk is the share below the cutoff, if it is such a share.
+
+        Of a risk that falls as the cutoff rises they are negative scores v = -s, and the risk at cutoff c is the share
+        of them with -v >= c.
+
+        Args:
+            scores: score maps ``(B, C, *spatial)``, floating point.
+            labels: reference masks of the same shape, bool or {0, 1}.
+
+        Returns:
+            ``B * C`` one-dimensional tensors, class fastest, empty if an image does not count; and ``(B, C)``, or
+            ``(B, 1)`` of a joint risk.
+
+        Raises:
+            TypeError: if the risk is no such share.
+        """
+        raise TypeError(
+            f"risk must be a share of scores, which {self.key!r} is not; collect it by guarantee.statistic(), and not "
+            "in bins."
+        )
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it has :meth:`critical_scores`, which can be collected in bins and per patient."""
+        return type(self).critical_scores is not Risk.critical_scores
+
     def statistic(self) -> Statistic:
         """An empty statistic that the risk can be calibrated from."""
-        return MapStatistic(self)
+        return CoverageStatistic(self) if self.is_share else MapStatistic(self)

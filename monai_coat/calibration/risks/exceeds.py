@@ -50,6 +50,7 @@ class Exceeds(Risk):
     """
 
     name: ClassVar[str] = "exceeds"
+    binary: ClassVar[bool] = True
     risk: Risk
     tolerance: float
 

@@ -56,6 +56,7 @@ class FalseAlarm(_OfEmptyImages):
     """
 
     name: ClassVar[str] = "false_alarm"
+    binary: ClassVar[bool] = True
     voxels: int = 1
 
     def __post_init__(self) -> None:

@@ -10,8 +10,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from monai_coat.calibration.risks.base import Risk
-from monai_coat.calibration.statistics.exact import CoverageStatistic
-from monai_coat.functional import false_negative_rate
+from monai_coat.calibration.statistics.shares import CriticalScores
+from monai_coat.functional import false_negative_rate, foreground_scores
 
 __all__ = ["FalseNegativeRate"]
 
@@ -41,6 +41,6 @@ class FalseNegativeRate(Risk):
         """False negative rates ``(B, C)``; see :meth:`Risk.image_risk`."""
         return false_negative_rate(scores, labels, cutoff)
 
-    def statistic(self) -> CoverageStatistic:
-        """The foreground scores of each image."""
-        return CoverageStatistic()
+    def critical_scores(self, scores: Tensor, labels: Tensor) -> CriticalScores:
+        """The foreground's scores; see :meth:`Risk.critical_scores`."""
+        return foreground_scores(scores, labels)

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.statistics.false_positive import FalsePositiveStatistic
-from monai_coat.functional import false_positive_ratio
+from monai_coat.calibration.statistics.shares import CriticalScores
+from monai_coat.functional import false_positive_ratio, foreground_scores, highest_background
+from monai_coat.functional.foreground import at_least_float32, plain
 
 __all__ = ["FalsePositiveRatio"]
 
@@ -58,6 +60,10 @@ class FalsePositiveRatio(Risk):
     def image_risk(self, scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor:
         """Capped ratios ``(B, C)``; see :meth:`Risk.image_risk`."""
         return false_positive_ratio(scores, labels, cutoff, self.cap)
+
+    def critical_scores(self, scores: Tensor, labels: Tensor) -> CriticalScores:
+        """Negative scores of as much background as there is foreground, the highest; see :meth:`Risk.critical_scores`."""
+        return foreground_scores(-at_least_float32(plain(scores)), highest_background(scores, labels))
 
     def statistic(self) -> FalsePositiveStatistic:
         """The highest background scores of each image."""

@@ -68,6 +68,7 @@ class VolumeUnderestimated(_OfVolumes):
     """
 
     name: ClassVar[str] = "volume_underestimated"
+    binary: ClassVar[bool] = True
     event: ClassVar[str] = "set smaller than the structure"
 
     def image_risk(self, scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor:
@@ -103,6 +104,7 @@ class VolumeOverestimated(_OfVolumes):
     """
 
     name: ClassVar[str] = "volume_overestimated"
+    binary: ClassVar[bool] = True
     rises: ClassVar[bool] = False
     event: ClassVar[str] = "set larger than the structure"
 

@@ -11,13 +11,13 @@ from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_coat.functional import float32_below, foreground_scores
+from monai_coat.functional.checks import check_maps
+from monai_coat.functional.foreground import plain
 
-__all__ = ["LARGEST", "NO_PROMISE", "ForegroundStatistic", "Solution", "Statistic", "check_same_kind"]
+__all__ = ["LARGEST", "NO_PROMISE", "Solution", "Statistic", "check_same_kind"]
 
 LARGEST = float(np.finfo(np.float32).max)
 """Minus this, a cutoff takes every score in; this one takes none."""
@@ -107,6 +107,21 @@ class Statistic(ABC):
             ValueError: if no cutoff that the statistic knows is within the budget.
         """
 
+    def risks_at(self, cutoffs: Sequence[float]) -> tuple[NDArray[np.float64], ...]:
+        """The risk of each image that counts, per class, at a cutoff per class.
+
+        Raises:
+            TypeError: if only sums are kept.
+        """
+        raise TypeError(
+            f"statistic must keep the risk of each image, got {type(self).__name__}, which keeps sums; take a bound "
+            "that needs their mean alone (hoeffding_bentkus), or an exact statistic."
+        )
+
+    def counted(self, scores: Tensor, labels: Tensor) -> list[bool]:
+        """Which images of a batch count for any class."""
+        return [bool(mask.any()) for mask in check_maps(plain(scores), plain(labels))]
+
     @property
     def images(self) -> Sequence[Mapping[int, NDArray[Any]]]:
         """Scores that are kept of each image, by its place among all that were seen, per class; none if only sums are.
@@ -128,45 +143,15 @@ class Statistic(ABC):
         """
 
 
-class ForegroundStatistic(Statistic):
-    """A statistic of false negative rates, which looks at foreground scores alone, image by image."""
-
-    @property
-    def measures(self) -> str:
-        """The false negative rate."""
-        return "false_negative_rate"
-
-    def update(self, scores: Tensor, labels: Tensor) -> None:
-        """Add a batch of images; see :meth:`Statistic.update`."""
-        with torch.no_grad():
-            values, (_, channels) = foreground_scores(scores, labels)
-            images = [float32_below(value.detach().cpu()).numpy() for value in values]
-        self._open(channels)
-        for place, image in enumerate(images):
-            self._add(place % channels, image)
-
-    def _open(self, channels: int) -> None:
-        """Make room for the classes of the first batch; refuse a later batch that has more or fewer."""
-        if not self.n:
-            self._make_classes(channels)
-        if len(self.n) != channels:
-            raise ValueError(
-                f"scores must have the {len(self.n)} classes of the batches before, got {channels}; use one statistic "
-                "per network."
-            )
-
-    @abstractmethod
-    def _make_classes(self, channels: int) -> None: ...
-
-    @abstractmethod
-    def _add(self, index: int, image: NDArray[np.float32]) -> None:
-        """Take one image's foreground scores of one class; none if the class is absent."""
-
-
-def check_same_kind(mine: Statistic, other: object) -> None:
-    """Refuse to merge with anything but a statistic of the same class."""
+def check_same_kind(mine: Statistic, other: Any) -> None:
+    """Refuse to merge with anything but a statistic of the same class and risk."""
     if type(mine) is not type(other):
         raise TypeError(
             f"other must be a {type(mine).__name__}, got {type(other).__name__}; statistics of different risks do not "
             "add up."
+        )
+    if mine.measures != other.measures:
+        raise ValueError(
+            f"other must be of the risk {mine.measures!r}, got one of {other.measures!r}; statistics of different "
+            "risks do not add up."
         )

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A statistic whose memory does not grow: sums of false negative rates on a grid of cutoffs."""
+"""A statistic whose memory does not grow: sums of risks on a grid of cutoffs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from monai_coat.calibration.statistics.base import NO_PROMISE, Budget, ForegroundStatistic, Solution, check_same_kind
+from monai_coat.calibration.statistics.base import NO_PROMISE, Budget, Solution, check_same_kind
 from monai_coat.calibration.statistics.bracket import Brackets
 from monai_coat.calibration.statistics.entries import MOST_IMAGES, array_in, check_names, whole_in
+from monai_coat.calibration.statistics.shares import FALSE_NEGATIVES, ShareRisk, ShareStatistic
 from monai_coat.functional import exact_level
 
 __all__ = ["BinnedStatistic"]
 
 
-class BinnedStatistic(ForegroundStatistic):
+class BinnedStatistic(ShareStatistic):
     r"""For each cutoff of an even grid, the sum over images of the share of their foreground below it.
 
     .. math:: R_e = \sum_{i=1}^{n} \frac{u}{u_i} \big\lceil u_i\, \mathrm{FNR}_i(c_e) \big\rceil, \qquad
@@ -44,6 +45,8 @@ class BinnedStatistic(ForegroundStatistic):
         unit: u, into how many parts a rate is divided at most, a power of two.
         hide_sizes: whether rates of small objects are divided into fewer parts. Turn it off, and take a unit of 2^32
             and more steps, where the statistic does not leave the site.
+        risk: the risk it is of, see :class:`~monai_coat.calibration.CoverageStatistic`. In the formulas, shares of
+            critical scores take the place of FNR; of a risk that falls, these and the grid are negative.
 
     Raises:
         ValueError: if ``low < high`` does not hold, the steps are finer than float32, or ``unit`` is no power of two.
@@ -61,10 +64,17 @@ class BinnedStatistic(ForegroundStatistic):
     kind: ClassVar[str] = "binned"
 
     def __init__(
-        self, low: float = -1.0, high: float = 1.0, bins: int = 512, unit: int = 2**10, hide_sizes: bool = True
+        self,
+        low: float = -1.0,
+        high: float = 1.0,
+        bins: int = 512,
+        unit: int = 2**10,
+        hide_sizes: bool = True,
+        risk: ShareRisk = FALSE_NEGATIVES,
     ) -> None:
         finite = math.isfinite(low) and math.isfinite(high) and bins >= 1
         edges = np.linspace(low, high, int(bins) + 1).astype(np.float32) if finite else np.zeros(2, np.float32)
+        edges = edges if risk.rises else -edges[::-1]
         if (np.diff(edges) <= 0).any():
             raise ValueError(
                 f"low, high and bins must make an ascending grid of float32 numbers, got {low}, {high} and {bins}; "
@@ -73,7 +83,7 @@ class BinnedStatistic(ForegroundStatistic):
         if unit not in (2**power for power in range(33)):
             raise ValueError(f"unit must be a power of two from 1 to 2^32, got {unit}; 1024 hides most single pixels.")
         self.low, self.high, self.bins, self.unit, self.edges = float(low), float(high), int(bins), int(unit), edges
-        self.hide_sizes = bool(hide_sizes)
+        self.hide_sizes, self.risk = bool(hide_sizes), risk
         self._make_classes(0)
 
     @property
@@ -133,18 +143,25 @@ class BinnedStatistic(ForegroundStatistic):
 
     def _solution(self, index: int, budget: Fraction) -> Solution:
         if budget < 0:
-            return NO_PROMISE
+            return self._outside(NO_PROMISE)
         step = self._step(index, budget)
         width = (self.high - self.low) / self.bins
-        remark = f"the cutoff is on a grid of steps of {width:.3g} and not above the exact one"
+        above, below, end = ("above", "below", self.high) if self.risk.rises else ("below", "above", self.low)
+        remark = f"the cutoff is on a grid of steps of {width:.3g} and not {above} the exact one"
         if step == self.bins:
-            remark = f"the cutoff is the highest of its grid, {self.high:g}, and may be far below the exact one"
+            highest = "highest" if self.risk.rises else "lowest"
+            remark = f"the cutoff is the {highest} of its grid, {end:g}, and may be far {below} the exact one"
         risk = int(self.rates[index, step]) / self.unit / self.n[index]
-        return Solution(float(self.edges[step]), risk, remark)
+        return self._outside(Solution(float(self.edges[step]), risk, remark))
 
     def _step(self, index: int, budget: Fraction) -> int:
         """The last step within the budget."""
         within = int(np.searchsorted(self.rates[index], math.floor(budget * self.unit), side="right"))
+        if not within and not self.risk.rises:
+            raise ValueError(
+                f"high must be a cutoff with little enough above it for this level, got {self.high}; collect again "
+                "with a higher one."
+            )
         if not within:
             raise ValueError(
                 f"low must be a cutoff that misses little enough, got {self.low}, below which too much of the "
@@ -190,7 +207,7 @@ class BinnedStatistic(ForegroundStatistic):
             ValueError: if rates are not whole numbers that rise along the grid from 0 or more to at most one per image,
                 or classes are of different images.
         """
-        empty, rates, counts = _grid_and_sums(state)
+        empty, rates, counts = _grid_and_sums(state, self.risk)
         slack = array_in(state, "slack", np.int64, 1)
         if (counts < 0).any() or (counts > MOST_IMAGES).any():
             raise ValueError("n must hold numbers of images, n not negative")
@@ -205,7 +222,9 @@ class BinnedStatistic(ForegroundStatistic):
         self.rates, self._n, self._slack = rates.copy(), counts.copy(), slack.copy()
 
 
-def _grid_and_sums(state: dict[str, Any]) -> tuple[BinnedStatistic, NDArray[np.int64], NDArray[np.int64]]:
+def _grid_and_sums(
+    state: dict[str, Any], risk: ShareRisk
+) -> tuple[BinnedStatistic, NDArray[np.int64], NDArray[np.int64]]:
     """An empty statistic of the grid, rates and numbers of images, which fit together in shape."""
     check_names(state, ("rates", "n", "grid", "unit", "slack", "hide_sizes"))
     rates, counts = (array_in(state, name, np.int64, 2) for name in ("rates", "n"))
@@ -214,7 +233,8 @@ def _grid_and_sums(state: dict[str, Any]) -> tuple[BinnedStatistic, NDArray[np.i
     if grid.shape != (3,) or len(counts) != 2 or rates.shape != (counts.shape[1], grid[2] + 1):
         raise ValueError(f"rates must have one entry per class and cutoff of the grid, got the shape {rates.shape}")
     low, high, bins = grid.tolist()
-    return BinnedStatistic(low, high, int(bins), unit, bool(whole_in(state, "hide_sizes", 1))), rates, counts
+    hide_sizes = bool(whole_in(state, "hide_sizes", 1))
+    return BinnedStatistic(low, high, int(bins), unit, hide_sizes, risk), rates, counts
 
 
 def _units(mine: BinnedStatistic, theirs: BinnedStatistic) -> tuple[str, int, int]:

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from monai_coat.calibration.statistics.base import NO_PROMISE, Budget, ForegroundStatistic, Solution, check_same_kind
+from monai_coat.calibration.statistics.base import NO_PROMISE, Budget, Solution, check_same_kind
 from monai_coat.calibration.statistics.entries import array_in, check_names, whole_in
 from monai_coat.calibration.statistics.exact import solution_of
-from monai_coat.calibration.statistics.pool import PartOfPool, within_budget
+from monai_coat.calibration.statistics.pool import PartOfPool, Weights, within_budget
+from monai_coat.calibration.statistics.shares import ShareStatistic
 from monai_coat.functional import exact_level
 
 __all__ = ["BracketStatistic", "Brackets"]
@@ -36,7 +37,7 @@ class Brackets:
     n: tuple[int, ...]
 
 
-class BracketStatistic(ForegroundStatistic):
+class BracketStatistic(ShareStatistic):
     """Foreground scores within bounds, and of each image how many lie below and how many there are.
 
     Its cutoff is that of :class:`~monai_coat.calibration.CoverageStatistic`, bit for bit, at the level of the bounds
@@ -146,7 +147,8 @@ class BracketStatistic(ForegroundStatistic):
         sizes = [image.size for image in self._scores[index]]
         missed, total = np.array(self._counts[index], dtype=np.int64).reshape(-1, 2).T
         scores = np.concatenate([np.empty(0, np.float32), *self._scores[index]])
-        return PartOfPool(scores, np.repeat(np.arange(len(sizes)), sizes), missed, total)
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        return PartOfPool(scores, owner, missed, total, Weights.equal(len(sizes)))
 
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors and numbers."""

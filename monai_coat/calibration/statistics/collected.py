@@ -65,8 +65,9 @@ class CollectedStatistic:
         """
         maps = plain(scores.detach())
         masks = check_maps(maps, plain(labels))
-        # An image without foreground adds nothing.
-        tokens = [self._token(s, mask) for s, mask in zip(maps.cpu(), masks.cpu(), strict=True) if bool(mask.any())]
+        # An image that does not count adds nothing.
+        rows = zip(maps.cpu(), masks.cpu(), self.statistic.counted(maps, masks), strict=True)
+        tokens = [self._token(score, mask) for score, mask, counts in rows if counts]
         self._check_new(tokens)
         self.statistic.update(scores, labels)
         self.images |= set(tokens)

@@ -1,6 +1,6 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The exact statistic of false negative rates: each image's foreground scores, and nothing else."""
+"""The exact statistic of false negative rates and other share risks: each image's critical scores, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_coat.calibration.statistics.base import NO_PROMISE, Budget, ForegroundStatistic, Solution, check_same_kind
+from monai_coat.calibration.statistics.base import NO_PROMISE, Budget, Solution, check_same_kind
 from monai_coat.calibration.statistics.entries import check_names
 from monai_coat.calibration.statistics.pool import Crossing, ScorePool
+from monai_coat.calibration.statistics.shares import FALSE_NEGATIVES, ShareRisk, ShareStatistic
 
 __all__ = ["CoverageStatistic", "solution_of"]
 
 
-class CoverageStatistic(ForegroundStatistic):
-    """Foreground scores of the calibration images seen so far, per class.
+class CoverageStatistic(ShareStatistic):
+    """Critical scores of the calibration images seen so far, per class: of the false negative rate the foreground's.
 
     Filled batch by batch with maps of any size; needs no image twice; answers every alpha; merging the statistics of
     several workers gives the very cutoff of a single run, bit for bit, in any order. It keeps four bytes per foreground
     pixel. Images without foreground are left out of the class and counted in ``n_empty``.
+
+    Args:
+        risk: the risk it is of, which must have :meth:`~monai_coat.calibration.Risk.critical_scores`; the false
+            negative rate if none is given.
 
     Example:
         >>> import torch
@@ -35,12 +40,13 @@ class CoverageStatistic(ForegroundStatistic):
 
     kind: ClassVar[str] = "foreground scores"
 
-    def __init__(self) -> None:
+    def __init__(self, risk: ShareRisk = FALSE_NEGATIVES) -> None:
+        self.risk = risk
         self._pools: list[ScorePool] = []
 
     @property
     def pools(self) -> tuple[ScorePool, ...]:
-        """One pool of foreground scores per class."""
+        """One pool of critical scores per class."""
         return tuple(self._pools)
 
     @property
@@ -73,16 +79,21 @@ class CoverageStatistic(ForegroundStatistic):
             mine.extend(theirs)
 
     def solve(self, budget: Budget) -> tuple[Solution, ...]:
-        """The largest cutoff of each class whose sum of false negative rates is within the budget, exactly."""
+        """The most useful cutoff of each class whose sum of risks is within the budget, exactly."""
         budgets = [budget(len(pool)) for pool in self._pools]
         return tuple(
-            solution_of(pool.crossing(tolerated), pool.sizes) if tolerated >= 0 else NO_PROMISE
+            self._outside(solution_of(pool.crossing(tolerated), pool.sizes) if tolerated >= 0 else NO_PROMISE)
             for pool, tolerated in zip(self._pools, budgets, strict=True)
         )
 
+    def risks_at(self, cutoffs: Sequence[float]) -> tuple[NDArray[np.float64], ...]:
+        """The risk of each image that counts, per class, at a cutoff per class."""
+        pairs = zip(self._pools, cutoffs, strict=True)
+        return tuple(pool.missed(self._inside(cutoff)) / pool.sizes for pool, cutoff in pairs)
+
     @property
     def images(self) -> Sequence[Mapping[int, NDArray[np.float32]]]:
-        """Foreground scores of each image, per class."""
+        """Critical scores of each image, per class."""
         return [pool.images for pool in self._pools]
 
     def state_dict(self) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_coat.calibration.statistics.base import LARGEST, Budget, Solution, Statistic, check_same_kind
+from monai_coat.calibration.statistics.base import Budget, Solution, Statistic, check_same_kind
 from monai_coat.calibration.statistics.exact import CoverageStatistic
+from monai_coat.calibration.statistics.shares import just_above
 from monai_coat.functional import float32_below, highest_background
 
 __all__ = ["FalsePositiveStatistic"]
@@ -71,7 +72,11 @@ class FalsePositiveStatistic(Statistic):
 
     def solve(self, budget: Budget) -> tuple[Solution, ...]:
         """The smallest cutoff of each class whose summed risk is within the budget, exactly."""
-        return tuple(replace(found, cutoff=_just_above(-found.cutoff)) for found in self._negative.solve(budget))
+        return tuple(replace(found, cutoff=just_above(-found.cutoff)) for found in self._negative.solve(budget))
+
+    def risks_at(self, cutoffs: Sequence[float]) -> tuple[NDArray[np.float64], ...]:
+        """The risk of each image that counts, per class, at a cutoff per class."""
+        return self._negative.risks_at([just_above(-cutoff) for cutoff in cutoffs])
 
     @property
     def images(self) -> Sequence[Mapping[int, NDArray[np.float32]]]:
@@ -85,10 +90,3 @@ class FalsePositiveStatistic(Statistic):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Replace the contents by those of :meth:`state_dict`."""
         self._negative.load_state_dict(state)
-
-
-def _just_above(score: float) -> float:
-    """The smallest float32 above: a negative score is "missed" if it is below c, so the score itself is included."""
-    if score == LARGEST:  # of a class without a promise
-        return score
-    return float(np.nextafter(np.float32(score), np.float32(np.inf)))

@@ -17,16 +17,21 @@ import torch
 from numpy.typing import NDArray
 
 from monai_coat.calibration.identity import PipelineIdentity
+from monai_coat.calibration.risks import risk_named
 from monai_coat.calibration.statistics import STATISTICS
+from monai_coat.calibration.statistics.base import Statistic
 from monai_coat.calibration.statistics.collected import CollectedStatistic
 from monai_coat.calibration.statistics.merging import SMALLEST, check_enough, merge_sites
 from monai_coat.calibration.statistics.npz import LARGEST, arrays_of, read_arrays, write_arrays
+from monai_coat.calibration.statistics.shares import FALSE_NEGATIVES, ShareStatistic
 from monai_coat.files import replacing
 from monai_coat.files.json import parse_json
 
 __all__ = ["load_statistic", "merge_statistics", "pack_statistic", "save_statistic", "unpack_statistic"]
 
 FORMAT, VERSION = "monai_coat statistic", 2
+VERSION_OF_RISKS = 3
+"""Of files that name their risk: a release that does not know the entry would take them for false negative rates."""
 
 
 def save_statistic(collected: CollectedStatistic, path: str | os.PathLike[str], smallest: int = SMALLEST) -> None:
@@ -94,17 +99,25 @@ def _content(collected: CollectedStatistic, smallest: int) -> dict[str, NDArray[
         raise TypeError(f"statistic must be one of {', '.join(STATISTICS)}, got {type(statistic).__name__}.")
     _check_counts(collected)
     check_enough(collected, smallest, "join sites before they are written, or leave the class out")
+    named = _named_risk(statistic)
     head = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSION_OF_RISKS if named else VERSION,
         "kind": statistic.kind,
         "method": collected.method,
         "identity": collected.identity.to_json(),
         "images": sorted(collected.images),
+        **named,
     }
     arrays = _flat(statistic.state_dict())
     head["checksum"] = _checksum(head, arrays)
     return {"head": np.array(json.dumps(head)), **arrays}
+
+
+def _named_risk(statistic: Statistic) -> dict[str, str]:
+    """The entry of a share risk other than the one that a statistic is of if nothing is said."""
+    is_named = isinstance(statistic, ShareStatistic) and statistic.measures != FALSE_NEGATIVES.key
+    return {"risk": statistic.measures} if is_named else {}
 
 
 def load_statistic(path: str | os.PathLike[str], largest: int = LARGEST) -> CollectedStatistic:
@@ -159,6 +172,11 @@ def _collected(arrays: dict[str, NDArray[Any]]) -> CollectedStatistic:
     """The statistic that arrays hold, if all of them agree."""
     head = _head(arrays.pop("head", None))
     statistic = STATISTICS[head["kind"]]()
+    if head["version"] == VERSION_OF_RISKS:
+        risk = risk_named(str(head.get("risk")))
+        if not isinstance(statistic, ShareStatistic) or not risk.is_share:
+            raise ValueError(f"risk must be a share of scores, got {risk.key!r} of {head['kind']!r}")
+        statistic = type(statistic)(risk=risk)  # type: ignore[call-arg]
     statistic.load_state_dict(_nested(arrays))
     if head.pop("checksum") != _checksum(head, arrays):
         raise ValueError("it was changed after it was written: its checksum is another")
@@ -172,7 +190,7 @@ def _head(text: NDArray[Any] | None) -> dict[str, Any]:
     if text is None or text.dtype.kind != "U" or text.ndim != 0:
         raise ValueError("it has no head in words")
     head = parse_json(str(text))
-    if not isinstance(head, dict) or (head.get("format"), head.get("version")) != (FORMAT, VERSION):
+    if not isinstance(head, dict) or (head.get("format"), head.get("version")) not in _FORMATS:
         given = head if isinstance(head, dict) else {}
         raise ValueError(f"format {str(given.get('format'))[:80]!r}, version {str(given.get('version'))[:80]}")
     for name, kind in (("kind", str), ("method", str), ("checksum", str), ("images", list), ("identity", dict)):
@@ -251,6 +269,9 @@ def _nested(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
             raise ValueError(f"arrays must have names of their own, got {path[:80]!r}")
         place[name] = torch.from_numpy(array)
     return state
+
+
+_FORMATS = ((FORMAT, VERSION), (FORMAT, VERSION_OF_RISKS))
 
 
 def _checksum(head: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:

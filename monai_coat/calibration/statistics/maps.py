@@ -105,8 +105,6 @@ class MapStatistic(Statistic):
             ValueError: if it is of another risk or number of classes.
         """
         check_same_kind(self, other)
-        if self.measures != other.measures:
-            raise ValueError(f"other must be of the risk {self.measures!r}, got one of {other.measures!r}.")
         for scores, labels in list(other._images):
             self.update(scores, labels)
 
@@ -147,6 +145,11 @@ class MapStatistic(Statistic):
 
     def _risks(self, image: tuple[Tensor, Tensor], cutoff: float) -> Tensor:
         return self.risk.image_risk(*image, cutoff)[0]
+
+    def risks_at(self, cutoffs: Sequence[float]) -> tuple[NDArray[np.float64], ...]:
+        """The risk of each image that counts, per class, at a cutoff per class."""
+        rows = np.array([self.risk.image_risk(*image, torch.tensor(cutoffs))[0].numpy() for image in self._images])
+        return tuple(row[~np.isnan(row)] for row in rows.T) * self._repeats
 
     @property
     def images(self) -> Sequence[Mapping[int, NDArray[np.float32]]]:

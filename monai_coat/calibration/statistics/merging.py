@@ -63,6 +63,7 @@ def _check_alike(first: tuple[str, CollectedStatistic], second: tuple[str, Colle
     (name, mine), (other, theirs) = first, second
     for what, one, two in (
         ("kind", mine.statistic.kind, theirs.statistic.kind),
+        ("risk", mine.statistic.measures, theirs.statistic.measures),
         ("method", mine.method, theirs.method),
     ):
         if one != two:

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from monai_coat.calibration.statistics.entries import array_in, check_names, whole_in
 
-__all__ = ["Crossing", "PartOfPool", "ScorePool", "within_budget"]
+__all__ = ["Crossing", "PartOfPool", "ScorePool", "Weights", "within_budget"]
 
 Scores = NDArray[np.float32]
 Counts = NDArray[np.int64]
@@ -45,7 +46,7 @@ class _Index:
 
 
 class ScorePool:
-    """Foreground scores of the images that contain one class; an image weighs 1, its pixels share that weight."""
+    """Foreground scores of the images that contain one class; an image's pixels share its weight."""
 
     def __init__(self) -> None:
         self._images: list[Scores] = []
@@ -65,6 +66,15 @@ class ScorePool:
     def images(self) -> dict[int, Scores]:
         """Foreground scores by the image's position among all that were seen, those without foreground counted."""
         return dict(zip(self._positions, self._images, strict=True))
+
+    def missed(self, cutoff: float) -> Counts:
+        """Scores of each image below a cutoff."""
+        return np.array([np.count_nonzero(image < np.float32(cutoff)) for image in self._images], dtype=np.int64)
+
+    @property
+    def positions(self) -> Sequence[int]:
+        """Each image's place among all that were seen, those without foreground counted."""
+        return self._positions
 
     def add(self, image: Scores) -> None:
         """Take one image's foreground scores; an empty array is an image without foreground."""
@@ -115,19 +125,20 @@ class ScorePool:
         pool._images = list(np.split(scores, np.cumsum(sizes)[:-1])) if len(sizes) else []
         return pool
 
-    def crossing(self, budget: Fraction) -> Crossing:
-        r"""The largest cutoff c with :math:`\sum_i |\{s_{ij} < c\}| / m_i \le` ``budget``, exactly.
+    def crossing(self, budget: Fraction, weights: Weights | None = None) -> Crossing:
+        r"""The largest cutoff c with :math:`\sum_i w_i |\{s_{ij} < c\}| / m_i \le` ``budget``, exactly.
 
         Bins narrow the search to the few scores around the answer; those are sorted and walked. A bin is a monotone
         function of the score, so rounding cannot put two scores in the wrong order, and every decision that float64
         cannot make is made with rational numbers: the answer depends on the images alone, not on their order.
 
         Args:
-            budget: sum of false negative rates that is tolerated, in [0, n).
+            budget: sum of shares that is tolerated, at least 0 and less than the sum of the weights.
+            weights: of each image; 1 if none are given.
         """
         index = self._index = self._index or self._build_index()
-        sizes = self.sizes
-        low, high = _bracket(np.einsum("i,ij->j", 1.0 / sizes, index.below[:, 1:]), budget)
+        weights = weights or Weights.equal(len(self))
+        low, high = _bracket(np.einsum("i,ij->j", weights.over(self.sizes), index.below[:, 1:]), budget)
         candidates = np.concatenate(
             [
                 image.compress(codes == low if low == high else (codes >= low) & (codes <= high))
@@ -135,7 +146,7 @@ class ScorePool:
             ]
         )
         owner = np.repeat(np.arange(len(self)), index.below[:, high + 1] - index.below[:, low])
-        return PartOfPool(candidates, owner, index.below[:, low].astype(np.int64), sizes).crossing(budget)
+        return PartOfPool(candidates, owner, index.below[:, low].astype(np.int64), self.sizes, weights).crossing(budget)
 
     def _build_index(self) -> _Index:
         # Some sixty scores of every image say where the bulk lies; bins need only be monotone, not even.
@@ -180,6 +191,27 @@ class _Bins:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """A positive rational weight of each image, as numerator and denominator."""
+
+    numerators: Counts
+    denominators: Counts
+
+    @classmethod
+    def equal(cls, count: int) -> Weights:
+        """1 for each of so many images."""
+        return cls(np.ones(count, np.int64), np.ones(count, np.int64))
+
+    def over(self, sizes: Counts) -> NDArray[np.float64]:
+        """What one missed pixel of each image costs, rounded."""
+        return self.numerators / (self.denominators * sizes)
+
+    def are_within(self, budget: Fraction, missed: Counts, sizes: Counts) -> bool:
+        """Whether the weighted sum of shares is at most the budget, without rounding error."""
+        return within_budget(self.numerators * missed, self.denominators * sizes, budget)
+
+
+@dataclass(frozen=True)
 class PartOfPool:
     """Scores among which the cutoff lies, the image of each, and what each image misses below all of them."""
 
@@ -187,6 +219,7 @@ class PartOfPool:
     owner: Counts
     missed: Counts
     sizes: Counts
+    weights: Weights
 
     def crossing(self, budget: Fraction) -> Crossing:
         """See :meth:`ScorePool.crossing`."""
@@ -209,10 +242,11 @@ def _narrow(part: PartOfPool, budget: Fraction) -> PartOfPool:
     # Whole numbers first: a running sum of 1e8 reciprocals would be off by more than the bracket allows.
     counts = np.bincount(part.owner * _BINS + codes, minlength=part.sizes.size * _BINS).reshape(-1, _BINS)
     np.cumsum(counts, axis=1, out=counts)
-    low, high = _bracket((part.missed / part.sizes).sum() + np.einsum("i,ij->j", 1.0 / part.sizes, counts), budget)
+    costs = part.weights.over(part.sizes)
+    low, high = _bracket((part.missed * costs).sum() + np.einsum("i,ij->j", costs, counts), budget)
     keep = (codes >= low) & (codes <= high)
     missed = part.missed + counts[:, low - 1] if low else part.missed
-    return PartOfPool(part.scores[keep], part.owner[keep], missed, part.sizes)
+    return replace(part, scores=part.scores[keep], owner=part.owner[keep], missed=missed)
 
 
 def _walk(part: PartOfPool, budget: Fraction) -> Crossing:
@@ -221,23 +255,24 @@ def _walk(part: PartOfPool, budget: Fraction) -> Crossing:
     scores, owner = part.scores[order], part.owner[order]
     # A cutoff at the first of a run of equal scores misses all before the run and none of it.
     starts = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])
-    risk = np.r_[0.0, np.cumsum(1.0 / part.sizes[owner])][starts] + (part.missed / part.sizes).sum()
+    costs = part.weights.over(part.sizes)
+    risk = np.r_[0.0, np.cumsum(costs[owner])][starts] + (part.missed * costs).sum()
 
     def missed(step: int) -> Counts:
         return part.missed + np.bincount(owner[: starts[step]], minlength=part.missed.size)
 
     # Floats say about where; one step at a time, rational numbers say exactly.
     step = max(int(np.searchsorted(risk, float(budget), "right")) - 1, 0)
-    while step > 0 and not within_budget(missed(step), part.sizes, budget):
+    while step > 0 and not part.weights.are_within(budget, missed(step), part.sizes):
         step -= 1
-    while step + 1 < starts.size and within_budget(missed(step + 1), part.sizes, budget):
+    while step + 1 < starts.size and part.weights.are_within(budget, missed(step + 1), part.sizes):
         step += 1
     # Of equal zeros, which one comes first depends on the order of the images; plus zero makes both positive.
     return Crossing(float(scores[starts[step]]) + 0.0, missed(step))
 
 
 def within_budget(missed: Counts, sizes: Counts, budget: Fraction) -> bool:
-    """Whether the sum of false negative rates is at most the budget, without rounding error."""
+    """Whether the sum of shares is at most the budget, without rounding error."""
     total, bound = math.fsum(missed / sizes), float(budget)
     # Quotients and sum are correctly rounded: the total is off by at most half a unit in the last place of each term.
     if abs(total - bound) > (len(missed) + 2) * 2.0**-53 * max(1.0, bound):

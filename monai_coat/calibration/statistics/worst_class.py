@@ -80,6 +80,11 @@ class WorstClassStatistic(Statistic):
         missed, sizes = _worst(images, cutoff)
         return (Solution(float(cutoff) + 0.0, math.fsum(missed / sizes) / len(images)),) * len(self.n)
 
+    def risks_at(self, cutoffs: Sequence[float]) -> tuple[NDArray[np.float64], ...]:
+        """The risk of each image that counts, for each class, at the common cutoff."""
+        missed, sizes = _worst(_images(self._coverage), np.float32(cutoffs[0]))
+        return (missed / sizes,) * len(self.n)
+
     @property
     def images(self) -> Sequence[Mapping[int, NDArray[np.float32]]]:
         """As :attr:`CoverageStatistic.images`."""

@@ -111,7 +111,7 @@ def test_a_guarantee_from_elsewhere_is_taken_as_those_of_the_table_are():
         name = "nothing_lost"
         risk: Risk
         alpha: float
-        promise = "FNR as in the calibration"
+        promise = "E[FNR] as in the calibration"
 
         def budget(self, n):
             return Fraction(0)

@@ -1,0 +1,129 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Groups of images that a promise is made for, each by itself: by metadata, or by how much is marked.
+
+Tested by tests/calibration/guarantees/test_per_group.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Protocol
+
+from torch import Tensor
+
+__all__ = ["Grouping", "MetadataKey", "SizeStrata", "as_grouping", "value_of"]
+
+
+class Grouping(Protocol):
+    """From an image to the name of its group, without its reference mask."""
+
+    @property
+    def key(self) -> str:
+        """The grouping in words that make it again, see :func:`as_grouping`."""
+
+    def group_of(self, scores: Tensor, meta: Mapping[str, Any] | None) -> str:
+        """The group of an image, given its score map ``(C, *spatial)`` and its metadata."""
+
+
+@dataclass(frozen=True)
+class MetadataKey:
+    """The value of a metadata entry, such as the site or the device.
+
+    Example:
+        >>> import torch
+        >>> MetadataKey("site").group_of(torch.rand(1, 4, 4), {"site": "north"})
+        'north'
+    """
+
+    key: str
+
+    def group_of(self, scores: Tensor, meta: Mapping[str, Any] | None) -> str:
+        """The value as text.
+
+        Raises:
+            ValueError: if the image has no such entry.
+        """
+        return str(value_of(meta, self.key))
+
+
+@dataclass(frozen=True)
+class SizeStrata:
+    """How much of an image has a score of at least a level: what is predicted to be small, middling or large.
+
+    No mask is needed, so the group of a new image is known before its set is.
+
+    Args:
+        edges: shares of the image between one stratum and the next, ascending in (0, 1).
+        level: score, such as 0.5 of probabilities or 0 of margins.
+
+    Raises:
+        ValueError: if edges do not ascend within (0, 1).
+
+    Example:
+        >>> import torch
+        >>> SizeStrata((0.1, 0.5)).group_of(torch.tensor([[0.9, 0.2, 0.1, 0.1]]), None)
+        'from 0.1 to 0.5'
+    """
+
+    edges: tuple[float, ...]
+    level: float = 0.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "edges", tuple(float(edge) for edge in self.edges))
+        bounds = (0.0, *self.edges, 1.0)
+        if not self.edges or any(low >= high for low, high in pairwise(bounds)):
+            raise ValueError(f"edges must ascend within (0, 1), got {self.edges}; such as (0.01, 0.1).")
+
+    @property
+    def key(self) -> str:
+        """``size(level, edge, ...)``."""
+        return f"size({', '.join(map(repr, (float(self.level), *self.edges)))})"
+
+    def group_of(self, scores: Tensor, meta: Mapping[str, Any] | None) -> str:
+        """The stratum of the share of pixels with a score of at least the level, in any class."""
+        share = float((scores >= self.level).any(0).double().mean())
+        bounds = (0.0, *self.edges, 1.0)
+        index = sum(share >= edge for edge in self.edges)
+        return f"from {bounds[index]:g} to {bounds[index + 1]:g}"
+
+
+def as_grouping(key: str | Grouping) -> Grouping:
+    """The grouping that a key stands for: ``size(0.5, 0.01, 0.1)`` for strata, any other text for metadata.
+
+    Raises:
+        ValueError: if a text that begins as strata do is none.
+
+    Example:
+        >>> as_grouping("size(0.5, 0.01, 0.1)"), as_grouping("site")
+        (SizeStrata(edges=(0.01, 0.1), level=0.5), MetadataKey(key='site'))
+    """
+    if not isinstance(key, str):
+        return key
+    if not key.startswith("size("):
+        return MetadataKey(key)
+    try:
+        level, *edges = (float(text) for text in key.removeprefix("size(").removesuffix(")").split(","))
+    except ValueError:
+        raise ValueError(
+            f"key must be a name or size(level, edge, ...), got {key!r}; such as size(0.5, 0.1)."
+        ) from None
+    return SizeStrata(tuple(edges), level)
+
+
+def value_of(meta: Mapping[str, Any] | None, key: str) -> Any:
+    """An entry of an image's metadata.
+
+    Raises:
+        ValueError: if it is not there, or empty.
+    """
+    value = None if meta is None else meta.get(key)
+    value = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+    if value is None or value == "" or value != value:  # noqa: PLR0124  NaN is no value
+        known = "none" if not meta else ", ".join(sorted(map(str, meta)))[:200]
+        raise ValueError(
+            f"metadata must say {key!r} of every image, got {known}; add it to the table or to the data list."
+        )
+    return value

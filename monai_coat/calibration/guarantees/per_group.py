@@ -1,0 +1,160 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A promise for each group of images, such as each hospital: Mondrian calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from monai_coat.calibration.grouping import Grouping, MetadataKey, as_grouping
+from monai_coat.calibration.guarantees.base import Guarantee, MeanGuarantee
+from monai_coat.calibration.result import CalibrationResult
+from monai_coat.calibration.risks.base import Risk
+from monai_coat.calibration.statistics.base import Statistic
+from monai_coat.calibration.statistics.grouped import GroupedStatistic
+
+__all__ = ["PerGroup"]
+
+
+@dataclass(frozen=True)
+class PerGroup(Guarantee):
+    r"""A guarantee for the images of each group by themselves, with cutoffs of their own.
+
+    .. math:: E[L(\hat c_g) \mid \text{group} = g] \le \alpha \quad \text{for each } g
+
+    An average over all hospitals may be good in most and bad in one; this promise is for each. A group is what an entry
+    of the metadata says, or a stratum of what is predicted, ``size(level, edge, ...)``. It must be known of a new image
+    before its mask is. A group with too few images gets no promise, and the words say so; an image of a group that was
+    not calibrated on is refused where the group is asked for. Where only one cutoff can be kept, as in a network's
+    buffers, it is the safest of all groups, which keeps the promise of each.
+
+    Args:
+        guarantee: what is promised of each group.
+        key: entry of the metadata that names the group, or a :class:`~monai_coat.calibration.Grouping`.
+
+    Raises:
+        TypeError: if the guarantee asks for metadata itself, or is none of a risk's mean.
+
+    Example:
+        >>> import torch
+        >>> from monai_coat.calibration import ExpectedRisk, FalseNegativeRate
+        >>> guarantee = PerGroup(ExpectedRisk(FalseNegativeRate(), alpha=0.25), key="site")
+        >>> statistic = guarantee.statistic()
+        >>> sites = [{"site": name} for name in ("north", "south") * 4]
+        >>> statistic.update(torch.rand(8, 1, 16), torch.ones(8, 1, 16), sites)
+        >>> result = guarantee.calibrate(statistic)
+        >>> result.of_group("north").n, result.cutoff == min(group.cutoff for group in result.groups.values())
+        ((4,), True)
+
+    Source:
+        Vovk, Conditional validity of inductive conformal predictors (ACML 2012), Mondrian predictors.
+    """
+
+    name: ClassVar[str] = "per_group"
+    guarantee: MeanGuarantee
+    key: str | Grouping = "site"
+    class_names: Sequence[str] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.guarantee, MeanGuarantee) or self.guarantee.keys:
+            raise TypeError(
+                f"guarantee must be one such as ExpectedRisk(risk, alpha), got {self.guarantee!r}; groups are the outermost."
+            )
+
+    @property
+    def risk(self) -> Risk:  # type: ignore[override]
+        """What one image loses."""
+        return self.guarantee.risk
+
+    @property
+    def alpha(self) -> float:  # type: ignore[override]
+        """The tolerated level in each group."""
+        return self.guarantee.alpha
+
+    @property
+    def grouping(self) -> Grouping:
+        """Says which group an image is of."""
+        return as_grouping(self.key)
+
+    @property
+    def promise(self) -> str:
+        """The promise of each group."""
+        return f"for each {self.grouping.key}: {self.guarantee.promise}"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What is promised of each group, and the key."""
+        return {"guarantee": self.guarantee.name, "key": self.grouping.key, **self.guarantee.settings}
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The entry that names the group."""
+        return (self.grouping.key,) if isinstance(self.grouping, MetadataKey) else ()
+
+    def statistic(self) -> GroupedStatistic:
+        """An empty statistic for each group."""
+        return GroupedStatistic(self.guarantee.statistic, self.grouping)
+
+    def calibrate(self, statistic: Statistic) -> CalibrationResult:
+        """Find the cutoffs of each group; see :meth:`Guarantee.calibrate`."""
+        if not isinstance(statistic, GroupedStatistic):
+            raise TypeError(
+                f"statistic must be one for each group, got {type(statistic).__name__}; use guarantee.statistic(), or "
+                "merge files of which each is of one group."
+            )
+        guarantee = self.guarantee
+        if self.class_names and not guarantee.class_names:
+            guarantee = replace(guarantee, class_names=self.class_names)  # type: ignore[type-var]
+        groups, small = {}, {}
+        for name in sorted(statistic.groups):
+            group = statistic.groups[name]
+            if group.n and all(guarantee.budget(n) < 0 for n in group.n):
+                small[name] = max(group.n)
+            else:
+                groups[name] = guarantee.calibrate(group)
+        if not groups:
+            given = ", ".join(f"{n} of {name}" for name, n in small.items()) or "none"
+            raise ValueError(
+                f"alpha={float(self.alpha)} needs at least {guarantee.images_needed} calibration {self.risk.counted} of "
+                f"a group, got {given}; join groups, enlarge the calibration set or raise alpha."
+            )
+        return self._joined(groups, small)
+
+    def _joined(self, groups: Mapping[str, CalibrationResult], small: Mapping[str, int]) -> CalibrationResult:
+        """One result that keeps the promise of every group."""
+        safest = min if self.risk.rises else max
+        columns = list(zip(*((each.cutoff, each.promised) for each in groups.values()), strict=True))
+        cutoffs = []
+        for index in range(len(columns[0][0])):
+            rows = [each.cutoff[index] for each in groups.values() if each.promised[index]]
+            cutoffs.append(safest(rows) if rows else next(iter(groups.values())).cutoff[index])
+        n = tuple(map(sum, zip(*(each.n for each in groups.values()), strict=True)))
+        risks = [
+            math.fsum(each.risk[index] * each.n[index] for each in groups.values()) / max(n[index], 1)
+            for index in range(len(n))
+        ]
+        words = [f"{self.promise} {self.guarantee.scope}, in each of {', '.join(groups)}"]
+        words += [f"{name}: {text}" for name, each in groups.items() for text in _remarks(each)]
+        words += [
+            f"no promise about {name}, whose set must be taken whole: {count} of the {self.guarantee.images_needed} "
+            f"{self.risk.counted} that it takes"
+            for name, count in small.items()
+        ]
+        return CalibrationResult(
+            cutoff=tuple(cutoffs),
+            alpha=float(self.alpha),
+            n=n,
+            n_empty=tuple(map(sum, zip(*(each.n_empty for each in groups.values()), strict=True))),
+            risk=tuple(risks),
+            guarantee="; ".join(words),
+            controls=self.risk.key,
+            kind=self.name,
+            settings=self.settings,
+            groups=groups,
+        )
+
+    def check(self, result: CalibrationResult) -> None:
+        """Refuse a result whose groups' images do not support the promise, or whose cutoff is not the safest."""
