@@ -32,8 +32,20 @@ __all__ = [
     "risk_named",
 ]
 
-RISKS: Mapping[str, Callable[[], Risk]] = {
-    risk.name: risk for risk in (FalseNegativeRate, WorstClassFalseNegativeRate, FalsePositiveRatio)
+RISKS: Mapping[str, Callable[..., Risk]] = {
+    risk.name: risk
+    for risk in (
+        FalseNegativeRate,
+        WorstClassFalseNegativeRate,
+        FalsePositiveRatio,
+        Exceeds,
+        LesionsMissed,
+        FalseAlarm,
+        MarkedShare,
+        VolumeUnderestimated,
+        VolumeOverestimated,
+        FalseDiscoveryRate,
+    )
 }
 """Risks by name: a new one is a file and a row here."""
 
