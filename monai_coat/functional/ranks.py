@@ -13,8 +13,8 @@ from monai_coat.functional.scores import float32_below
 
 __all__ = ["NEVER", "kth_largest", "map_rows"]
 
-NEVER = torch.finfo(torch.float32).max
-"""A number that is below no cutoff."""
+NEVER = float(torch.tensor(torch.finfo(torch.float32).max).nextafter(torch.tensor(0.0)))
+"""A number that is below no cutoff that means anything: the largest float32 alone, which is above it, is no promise."""
 
 
 def map_rows(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:

@@ -25,9 +25,9 @@ class GrowingSet(ConfidentRisk):
     on the scores or masks of those that are there.
 
     Evidence is what a gambler has won who bets, image by image, that the risk is below alpha, with stakes that are
-    fixed beforehand. Where the mean risk at c is above alpha, the gamble is not in the gambler's favour, so that
-    the evidence ever reaches 1 / delta with probability at most delta (Ville); it falls as c rises, so that what is true
-    for the lowest such c is true for all (see :func:`~monai_coat.functional.betting_evidence`).
+    fixed beforehand. At a cutoff whose mean risk is above alpha this is not in the gambler's favour, so that the
+    evidence ever reaches 1 / delta with probability at most delta (Ville). It falls as the cutoff rises: what is true
+    for the lowest such cutoff is true for all (see :func:`~monai_coat.functional.betting_evidence`).
 
     Args:
         risk: what one image loses, in [0, 1].

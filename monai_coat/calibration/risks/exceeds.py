@@ -101,6 +101,11 @@ class Exceeds(Risk):
         """As of the other risk."""
         return self.risk.joint
 
+    @property
+    def is_share(self) -> bool:
+        """Whether it has a critical score: that of any risk that goes one way with the cutoff."""
+        return self.monotone
+
     def image_risk(self, scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor:
         """1 or 0, ``(B, C)`` or ``(B, 1)``; see :meth:`Risk.image_risk`."""
         risks = self.risk.image_risk(scores, labels, cutoff)
@@ -127,10 +132,9 @@ class Exceeds(Risk):
                 f"risk must go one way with the cutoff to have a critical score, got {self.risk.key!r}; "
                 "use image_risk, at the cutoffs of interest."
             )
-        take = getattr(type(self.risk), "critical_scores", None)
-        if take is None or take is getattr(Risk, "critical_scores", None):  # no share of critical scores
+        if not self.risk.is_share:
             return self._by_bisection(scores, labels)
-        values, shape = take(self.risk, scores, labels)
+        values, shape = self.risk.critical_scores(scores, labels)
         return tuple(_of_rank(v, exact_share(self.tolerance)) for v in values), shape
 
     def _by_bisection(self, scores: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...], tuple[int, int]]:

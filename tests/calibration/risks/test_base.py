@@ -4,15 +4,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_coat.calibration import RISKS, Exceeds, FalsePositiveRatio, LesionsMissed, MapStatistic, Risk, risk_named
-from tests.calibration.images import example_of, images, tensors
+from monai_coat.calibration import (
+    RISKS,
+    Exceeds,
+    FalseAlarm,
+    FalsePositiveRatio,
+    LesionsMissed,
+    MapStatistic,
+    Risk,
+    WorstClassFalseNegativeRate,
+    risk_named,
+)
+from tests.calibration.images import images, tensors
 
-EVERY = pytest.mark.parametrize("risk", [example_of(name) for name in RISKS], ids=list(RISKS))
+OF_OTHERS = [Exceeds(FalsePositiveRatio(), 0.25), Exceeds(WorstClassFalseNegativeRate(), 0.5)]
+ALL = [*(make() for make in RISKS.values() if make is not Exceeds), *OF_OTHERS, LesionsMissed(0.5), FalseAlarm(3)]
+EVERY = pytest.mark.parametrize("risk", ALL, ids=lambda risk: risk.key)
 CUTOFFS = (-9.0, -0.5, 0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 9.0)
 
 
@@ -26,8 +40,8 @@ def test_it_goes_one_way_with_the_cutoff_within_its_range(risk, maps):
         assert torch.equal(risks.isnan().all(0), ~defined)  # whether an image counts is no matter of the cutoff
         risks = risks[:, defined]
         assert bool(((risks >= 0) & (risks <= 1)).all())
-        steps = risks.diff(dim=0) if risk.monotone else torch.zeros(0)
-        assert bool((steps >= 0).all() if risk.rises else (steps <= 0).all())
+        steps = risks.diff(dim=0)
+        assert not risk.monotone or bool((steps >= 0).all() if risk.rises else (steps <= 0).all())
         assert bool((risks[0 if risk.rises else -1] == 0).all())  # the safe end loses nothing
 
 
@@ -47,10 +61,12 @@ def test_a_batch_is_its_images_and_a_number_is_that_number_for_all_classes(risk,
 @EVERY
 def test_it_has_a_name_words_and_a_statistic_of_its_own(risk):
     assert isinstance(risk, Risk)
-    assert risk_named(risk.key) == risk
     assert risk.key.partition("(")[0] == risk.name
-    assert risk.words
+    assert RISKS[risk.name] is type(risk)
+    assert risk.words in risk.expected_words or risk.expected_words == f"P({risk.words[2:-1]})"
     assert risk.statistic().measures == risk.key
+    assert risk == replace(risk)
+    assert hash(risk) == hash(replace(risk))
 
 
 def test_whoever_says_no_statistic_is_calibrated_from_whole_maps():
@@ -67,12 +83,17 @@ def test_whoever_says_no_statistic_is_calibrated_from_whole_maps():
     assert Anything().counted == "images with foreground"
 
 
-def test_a_risk_is_found_by_its_key():
-    assert risk_named("false_positive_ratio") == risk_named(" false_positive_ratio()") == FalsePositiveRatio()
-    risk = Exceeds(Exceeds(LesionsMissed(0.5), 0.25), 0.5)
-    assert risk_named(risk.key) == risk_named("exceeds( exceeds(lesions_missed(.5),0.25) , 5e-1)") == risk
-    for wrong in ("false_positive_ratio(images)", "exceeds(false_negative_rate)", "false_alarm(1, 2)"):
-        with pytest.raises(ValueError, match="must "):
-            risk_named(wrong)
+@EVERY
+def test_a_risk_is_found_by_its_key(risk):
+    assert risk_named(risk.key) == risk
+
+
+def test_a_risk_in_a_risk_in_a_risk_is_found():
+    nested = Exceeds(Exceeds(LesionsMissed(0.5), 0.25), 0)
+    assert nested.key == "exceeds(exceeds(lesions_missed(0.5), 0.25), 0.0)"
+    assert risk_named(nested.key) == nested
+
+
+def test_a_name_that_is_no_risk_is_refused():
     with pytest.raises(ValueError, match=r"must be one of false_negative_rate, .*got 'dice'"):
         risk_named("dice")

@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_coat.calibration import (
+    CoverageStatistic,
     Exceeds,
     ExpectedRisk,
     FalseAlarm,
     FalseNegativeRate,
     FalsePositiveRatio,
+    MapStatistic,
     MarkedShare,
     Risk,
 )
@@ -24,13 +26,6 @@ from monai_coat.calibration import WorstClassFalseNegativeRate as WorstClass
 from monai_coat.functional import float32_below, foreground_scores
 from tests.calibration.images import images, miss_rate, tensors
 from tests.calibration.risks.critical import batches, check_critical_scores
-
-
-class Missed(FalseNegativeRate):
-    """The false negative rate, which says its critical scores here if it does not elsewhere."""
-
-    def critical_scores(self, scores, labels):
-        return foreground_scores(float32_below(scores), labels)
 
 
 class MissedOfAllClasses(Risk):
@@ -60,10 +55,22 @@ def test_the_critical_score_is_the_last_cutoff_within_the_tolerance(other, maps,
 
 @given(batches(), TOLERANCES)
 def test_bisection_finds_the_rank_that_shares_say(maps, tolerance):
-    found, shape = Exceeds(Missed(), tolerance).critical_scores(*maps)
-    bisected, same = Exceeds(Missed(), tolerance)._by_bisection(*maps)
+    found, shape = Exceeds(FalseNegativeRate(), tolerance).critical_scores(*maps)
+    bisected, same = Exceeds(FalseNegativeRate(), tolerance)._by_bisection(*maps)
     assert shape == same
-    assert [v.tolist() for v in found] == [v.tolist() for v in bisected]
+    assert [float32_below(v).tolist() for v in found] == [v.tolist() for v in bisected]
+
+
+@pytest.mark.parametrize("direction", [True, False])
+@pytest.mark.parametrize("tolerance", [0.4, 0.6])
+def test_an_image_may_be_lost_at_every_cutoff_or_at_none(tolerance, direction):
+    class Half(Risk):
+        name, words, rises = "half", "half", direction
+
+        def image_risk(self, scores, labels, cutoff):
+            return torch.full(scores.shape[:2], 0.5)
+
+    check_critical_scores(Exceeds(Half(), tolerance), torch.rand(2, 2, 5), torch.ones(2, 2, 5))
 
 
 @given(images(1, 3, classes=2), st.sampled_from([-1.0, 0.0, 0.25, 0.3, 2.0]), st.sampled_from([0, 0.2, 0.25, 0.5]))
@@ -80,7 +87,7 @@ def test_the_risk_is_counted_pixel_by_pixel(maps, cutoff, tolerance):
 def test_of_ten_foreground_pixels_the_one_that_is_one_too_many_is_critical(tolerance, rank):
     # 0.3 of ten is three, which may be missed, and 0.29 of ten is 2.9, so that two may.
     scores = torch.arange(1.0, 11.0).flip(0)[None, None]
-    (number,), shape = Exceeds(Missed(), tolerance).critical_scores(scores, torch.ones(1, 1, 10))
+    (number,), shape = Exceeds(FalseNegativeRate(), tolerance).critical_scores(scores, torch.ones(1, 1, 10))
     assert (float(number), shape) == (rank, (1, 1))
 
 
@@ -111,7 +118,7 @@ def test_it_goes_the_way_of_the_other_risk():
     assert not falling.joint
 
 
-def test_it_is_calibrated_from_whole_maps_as_its_definition_says():
+def test_it_is_calibrated_as_its_definition_says():
     # 20 images of two pixels, one missed above i / 20: at most 0.25 * 21 - 1 = 4.25 images may exceed.
     scores = torch.stack([torch.tensor([[i / 20, 1.0]]) for i in range(1, 21)])
     guarantee = ExpectedRisk(Exceeds(FalseNegativeRate(), 0.4), alpha=0.25)
@@ -132,8 +139,10 @@ def test_what_makes_no_sense_is_refused():
 
 
 def test_a_risk_that_goes_no_one_way_has_no_critical_score():
-    class Wavering(Missed):
+    class Wavering(FalseNegativeRate):
         monotone = False
 
     with pytest.raises(TypeError, match="risk must go one way with the cutoff to have a critical score, got 'false_ne"):
         Exceeds(Wavering(), 0.2).critical_scores(torch.rand(1, 1, 4), torch.ones(1, 1, 4))
+    assert type(Exceeds(Wavering(), 0.2).statistic()) is MapStatistic
+    assert type(Exceeds(WorstClass(), 0.2).statistic()) is CoverageStatistic

@@ -57,6 +57,19 @@ def test_they_are_said_as_probabilities():
     assert (OVER.expected_words, OVER.rises) == ("P(set larger than the structure)", False)
 
 
+@pytest.mark.parametrize(("risk", "structure"), [(UNDER, 0), (OVER, 1)])
+def test_where_it_never_happens_any_set_is_promised(risk, structure):
+    # A structure that is absent cannot be underestimated, nor one that fills its image overestimated.
+    guarantee = ExpectedRisk(risk, 0.1)
+    statistic = guarantee.statistic()
+    statistic.update(torch.rand(20, 1, 5), torch.full((20, 1, 5), structure))
+    (solution,) = statistic.solve(guarantee.budget)
+    assert abs(solution.cutoff) < torch.finfo(torch.float32).max
+    assert solution.risk == 0
+    inside = torch.rand(1, 1, 5) >= solution.cutoff
+    assert bool(inside.all()) if structure else not bool(inside.any())
+
+
 def interval(scores, cutoffs):
     sizes = [(scores >= cutoff).flatten(1).sum(1) for cutoff in cutoffs]
     return torch.minimum(*sizes), torch.maximum(*sizes)
