@@ -22,6 +22,8 @@ from monai_coat.calibration.guarantees import (
     calibrate_maps,
 )
 from monai_coat.calibration.identity import PipelineIdentity, identity_of
+from monai_coat.calibration.pilot import Pilot, pilots_of
+from monai_coat.calibration.planning import PilotPlan, Plan, images_needed_for, plan_calibration, size_wanted
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks import (
     RISKS,
@@ -31,6 +33,7 @@ from monai_coat.calibration.risks import (
     WorstClassFalseNegativeRate,
     risk_named,
 )
+from monai_coat.calibration.scatter import Scatter, misses_among, scatter
 from monai_coat.calibration.score_forms import ScoreForms
 from monai_coat.calibration.statistics import (
     BinnedStatistic,
@@ -71,8 +74,12 @@ __all__ = [
     "Guarantee",
     "MapStatistic",
     "MeanGuarantee",
+    "Pilot",
+    "PilotPlan",
     "PipelineIdentity",
+    "Plan",
     "Risk",
+    "Scatter",
     "ScoreForms",
     "Statistic",
     "WorstClassFalseNegativeRate",
@@ -84,19 +91,25 @@ __all__ = [
     "gather_objects",
     "gather_statistic",
     "identity_of",
+    "images_needed_for",
     "load_calibration",
     "load_statistic",
     "merge_sites",
     "merge_statistics",
+    "misses_among",
     "pack_calibration",
     "pack_statistic",
+    "pilots_of",
+    "plan_calibration",
     "printed_cutoffs",
     "printed_number",
     "risk_bound",
     "risk_named",
     "save_calibration",
     "save_statistic",
+    "scatter",
     "share_of_level",
+    "size_wanted",
     "summary_of",
     "unpack_calibration",
     "unpack_statistic",
