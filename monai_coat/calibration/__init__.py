@@ -30,6 +30,8 @@ from monai_coat.calibration.guarantees import (
     guarantee_named,
 )
 from monai_coat.calibration.identity import PipelineIdentity, identity_of
+from monai_coat.calibration.pilot import Pilot, pilots_of
+from monai_coat.calibration.planning import PilotPlan, Plan, images_needed_for, plan_calibration, size_wanted
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks import (
     RISKS,
@@ -46,6 +48,7 @@ from monai_coat.calibration.risks import (
     WorstClassFalseNegativeRate,
     risk_named,
 )
+from monai_coat.calibration.scatter import Scatter, misses_among, scatter
 from monai_coat.calibration.score_forms import ScoreForms
 from monai_coat.calibration.statistics import (
     BinnedStatistic,
@@ -61,16 +64,17 @@ from monai_coat.calibration.statistics import (
     WeightedStatistic,
     WorstClassStatistic,
 )
+from monai_coat.calibration.statistics.base import update_with
 from monai_coat.calibration.statistics.collected import CollectedStatistic
 from monai_coat.calibration.statistics.distributed import gather_objects, gather_statistic
 from monai_coat.calibration.statistics.file import (
     load_statistic,
-    merge_statistics,
     pack_statistic,
     save_statistic,
     unpack_statistic,
 )
 from monai_coat.calibration.statistics.merging import merge_sites
+from monai_coat.calibration.statistics.site_files import merge_groups, merge_statistics
 from monai_coat.calibration.summary import printed_cutoffs, printed_number, summary_of
 
 __all__ = [
@@ -105,8 +109,12 @@ __all__ = [
     "PatientStatistic",
     "PerGroup",
     "PerPatient",
+    "Pilot",
+    "PilotPlan",
     "PipelineIdentity",
+    "Plan",
     "Risk",
+    "Scatter",
     "ScoreForms",
     "SizeStrata",
     "Statistic",
@@ -125,20 +133,28 @@ __all__ = [
     "gather_statistic",
     "guarantee_named",
     "identity_of",
+    "images_needed_for",
     "load_calibration",
     "load_statistic",
+    "merge_groups",
     "merge_sites",
     "merge_statistics",
+    "misses_among",
     "pack_calibration",
     "pack_statistic",
+    "pilots_of",
+    "plan_calibration",
     "printed_cutoffs",
     "printed_number",
     "risk_bound",
     "risk_named",
     "save_calibration",
     "save_statistic",
+    "scatter",
     "share_of_level",
+    "size_wanted",
     "summary_of",
     "unpack_calibration",
     "unpack_statistic",
+    "update_with",
 ]

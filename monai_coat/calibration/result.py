@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from monai_coat.calibration.grouping import as_grouping
 from monai_coat.calibration.identity import PipelineIdentity
 from monai_coat.calibration.risks import RISKS, risk_named
 from monai_coat.functional import exact_level
@@ -93,6 +95,20 @@ class CalibrationResult:
                 "calibrate on images of it too."
             )
         return self.groups[group] if self.groups else self
+
+    def for_image(self, scores: Tensor, meta: Mapping[str, Any] | None = None) -> CalibrationResult:
+        """The result of the group of an image; of a promise without groups it is the result itself.
+
+        Args:
+            scores: score map ``(C, *spatial)``.
+            meta: metadata of the image.
+
+        Raises:
+            ValueError: if the image does not say its group, or no image of it was calibrated on.
+        """
+        if not self.groups:
+            return self
+        return self.of_group(as_grouping(self.settings["key"]).group_of(scores, meta))
 
     @property
     def shift(self) -> tuple[float, ...]:

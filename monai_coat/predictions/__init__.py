@@ -11,6 +11,7 @@ from monai_coat.predictions.dicom_output import DicomOutput
 from monai_coat.predictions.evaluate import evaluate_folder, records_of_folder
 from monai_coat.predictions.fit import fit_folder, fit_scorer
 from monai_coat.predictions.fitted_scorer import FittedScorer, load_scorer
+from monai_coat.predictions.plan import plan_folder, write_plan
 
 __all__ = [
     "CalibratedMaps",
@@ -25,6 +26,8 @@ __all__ = [
     "load_calibrated_maps",
     "load_scorer",
     "plain_values",
+    "plan_folder",
     "records_of_folder",
     "scorer_beside",
+    "write_plan",
 ]

@@ -68,9 +68,8 @@ def apply_calibration(
             belong together.
     """
     names = folder.format.names or ("foreground",)
-    cut = ConformalMask(calibrated.result)
     segmentations = None if dicom is None else dicom.begin(folder, output, calibrated, certain)
-    graded = None if certain is None else CertaintyMap(calibrated.result, certain.result)
+    graded = None if certain is None else _graded(calibrated, certain)
     output, rows = Path(output), []
     _check_places(folder, [output, *(output / name for name in names)])
     if graded is not None:
@@ -83,9 +82,10 @@ def apply_calibration(
     for sample in followed(folder.samples, len(folder), logger, "apply"):
         maps = folder.read(sample)
         scores = MetaTensor(calibrated.fitted.score(maps), meta=maps.meta)
-        sets = cut(scores).as_subclass(Tensor).bool()
-        thresholds = calibrated.fitted.thresholds(maps, calibrated.result.cutoff)
-        rows += _rows(sample, sets, thresholds, names, maps, calibrated.result.controls)
+        result = calibrated.for_image(scores, sample)
+        sets = ConformalMask(result)(scores).as_subclass(Tensor).bool()
+        thresholds = calibrated.fitted.thresholds(maps, result.cutoff)
+        rows += _rows(sample, sets, thresholds, names, maps, result.controls)
         if segmentations is not None:
             segmentations.write(sample, sets, scores, maps)
         if graded is not None:
@@ -101,6 +101,13 @@ def apply_calibration(
         writer.writeheader()
         writer.writerows(rows)
     return rows
+
+
+def _graded(calibrated: CalibratedMaps, certain: CalibratedMaps) -> CertaintyMap:
+    """What makes label maps, of cutoffs that are the same for all images."""
+    if calibrated.result.groups or certain.result.groups:
+        raise ValueError("certain must go with calibrations of all images, got one for each group; leave it out.")
+    return CertaintyMap(calibrated.result, certain.result)
 
 
 def _check_places(folder: PredictionFolder, places: Sequence[Path]) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from monai.data import MetaTensor
 from torch import Tensor
@@ -29,9 +31,11 @@ from monai_coat.data import MapFormat, PredictionFolder
 from monai_coat.predictions.fitted_scorer import FittedScorer, load_scorer, token_of
 from monai_coat.scorers import ProbabilityScorer
 
-__all__ = ["CalibratedMaps", "calibrate_folder", "load_calibrated_maps", "scorer_beside"]
+__all__ = ["CalibratedMaps", "calibrate_folder", "load_calibrated_maps", "named_for", "scorer_beside"]
 
 logger = logging.getLogger(__name__)
+
+AnyGuarantee = TypeVar("AnyGuarantee", bound=Guarantee)
 
 CALIBRATED = "calibrated on"
 
@@ -60,6 +64,17 @@ class CalibratedMaps:
     def format(self) -> MapFormat:
         """How the maps are read."""
         return MapFormat.from_entries(self.result.identity.pipeline)
+
+    def for_image(self, scores: Tensor, sample: Mapping[str, Any]) -> CalibrationResult:
+        """The result of the group of an image, see :meth:`~monai_coat.calibration.CalibrationResult.for_image`.
+
+        Raises:
+            ValueError: naming its file, if the image's group is not known, or was not calibrated on.
+        """
+        try:
+            return self.result.for_image(scores, sample.get("meta"))
+        except ValueError as error:
+            raise ValueError(f"{error} (in {sample['id']}; a table says it, --table)") from None
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
         """Write the calibration, and beside it its scorer; returns both files.
@@ -105,7 +120,7 @@ def calibrate_folder(
             f"maps must be as those that the scorer was fitted to, but differ in {', '.join(differences)}; fit it to "
             "maps of this kind."
         )
-    promised = _named(as_guarantee(guarantee, alpha), folder.format)
+    promised = named_for(as_guarantee(guarantee, alpha), folder.format)
     sources: dict[str, str] = {}
     statistic = promised.statistic()
 
@@ -131,7 +146,7 @@ def calibrate_folder(
     return CalibratedMaps(result, replace(fitted, format=folder.format, seen=seen))
 
 
-def _named(guarantee: Guarantee, format: MapFormat) -> Guarantee:
+def named_for(guarantee: AnyGuarantee, format: MapFormat) -> AnyGuarantee:
     """The guarantee, with the names of the classes if it has none."""
     if guarantee.class_names or not format.names or not hasattr(guarantee, "__dataclass_fields__"):
         return guarantee
