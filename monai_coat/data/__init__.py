@@ -13,6 +13,7 @@ from monai_coat.data.dicom_series import DicomSeries
 from monai_coat.data.grids import to_grid
 from monai_coat.data.groups import split_by_group
 from monai_coat.data.held_out import held_out_parts
+from monai_coat.data.image_table import column_of, read_image_table
 from monai_coat.data.images import read_image
 from monai_coat.data.map_format import MapFormat, MapOptions
 from monai_coat.data.map_listing import map_datalist
@@ -48,6 +49,7 @@ __all__ = [
     "axes_that_fit",
     "calibrate_saved_maps",
     "check_readable",
+    "column_of",
     "data_directory",
     "download_dataset",
     "drop_duplicates",
@@ -65,6 +67,7 @@ __all__ = [
     "partition",
     "perceptual_hash",
     "read_image",
+    "read_image_table",
     "read_label_map",
     "read_layout",
     "read_map",
