@@ -23,15 +23,18 @@ from monai_coat.calibration.guarantees import (
     MeanGuarantee,
     PerGroup,
     PerPatient,
+    Referring,
     Weighted,
     as_guarantee,
     calibrate,
     calibrate_maps,
     guarantee_named,
+    promise_in_words,
 )
 from monai_coat.calibration.identity import PipelineIdentity, identity_of
 from monai_coat.calibration.pilot import Pilot, pilots_of
 from monai_coat.calibration.planning import PilotPlan, Plan, images_needed_for, plan_calibration, size_wanted
+from monai_coat.calibration.referral import Referral
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks import (
     RISKS,
@@ -113,6 +116,8 @@ __all__ = [
     "PilotPlan",
     "PipelineIdentity",
     "Plan",
+    "Referral",
+    "Referring",
     "Risk",
     "Scatter",
     "ScoreForms",
@@ -146,6 +151,7 @@ __all__ = [
     "plan_calibration",
     "printed_cutoffs",
     "printed_number",
+    "promise_in_words",
     "risk_bound",
     "risk_named",
     "save_calibration",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from monai_coat.calibration.grouping import as_grouping
 from monai_coat.calibration.identity import PipelineIdentity
+from monai_coat.calibration.referral import Referral
 from monai_coat.calibration.risks import RISKS, risk_named
 from monai_coat.functional import exact_level
 
@@ -47,6 +48,7 @@ class CalibrationResult:
         settings: what else the guarantee was made with, such as its ``delta``.
         groups: of a promise for each group, the result of each by name. ``cutoff`` is then the safest of them, which
             keeps the promise of every group that has one, and ``risk`` is that of images at their group's cutoff.
+        referral: rule by which images are referred to somebody, if there is one.
 
     Raises:
         TypeError: if an entry is of another type.
@@ -65,6 +67,7 @@ class CalibrationResult:
     kind: str = "expected_risk"
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     groups: Mapping[str, CalibrationResult] = field(default_factory=dict, hash=False)
+    referral: Referral | None = None
 
     def __post_init__(self) -> None:
         exact_level(self.alpha)

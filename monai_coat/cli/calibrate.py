@@ -37,6 +37,7 @@ def add_to(commands: Any) -> None:
 
 def run_command(options: argparse.Namespace) -> Outcome:
     """Run the command."""
+    from monai_coat.calibration import promise_in_words
     from monai_coat.predictions import calibrate_folder, describe_calibration, load_scorer, plain_values, scorer_beside
 
     check_output(options.output, inputs_of(options))
@@ -46,5 +47,7 @@ def run_command(options: argparse.Namespace) -> Outcome:
     folder = folder_of(options, table=table_of(options))
     calibrated = calibrate_folder(folder, guarantee=guarantee, fitted=fitted)
     files = calibrated.save(options.output)
+    words = promise_in_words(calibrated.result)
     logging.getLogger(__name__).info("%s", describe_calibration(calibrated))
-    return Outcome(files, plain_values(calibrated.result))
+    logging.getLogger(__name__).info("in words: %s", words)
+    return Outcome(files, {**plain_values(calibrated.result), "in_words": words})

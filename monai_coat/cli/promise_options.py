@@ -78,6 +78,9 @@ def add_promise(command: argparse.ArgumentParser, risk: bool = True) -> None:
     over.add_argument("--weight", metavar="KEY", help="over images that come as much more often as a column says")
     promise.add_argument("--largest-weight", type=float, help="no new image weighs more (default 10)")
     if risk:
+        promise.add_argument(
+            "--refer", type=level, metavar="SHARE", help="say of each image whether to refer it, at most this share"
+        )
         add_table(command)
 
 
@@ -96,7 +99,7 @@ def guarantee_of(options: argparse.Namespace, risk: str | None = None) -> Guaran
     Raises:
         ValueError: if options do not go together.
     """
-    from monai_coat.calibration import PerGroup, PerPatient, Weighted, guarantee_named, risk_named
+    from monai_coat.calibration import PerGroup, PerPatient, Referring, Weighted, guarantee_named, risk_named
 
     own = {"delta": options.delta, "bound": options.bound, "procedure": options.procedure}
     settings: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
@@ -107,6 +110,8 @@ def guarantee_of(options: argparse.Namespace, risk: str | None = None) -> Guaran
     inner: Any = guarantee_named(options.guarantee, risk_named(risk or options.risk), options.alpha, settings)
     if options.largest_weight is not None and not options.weight:
         raise ValueError("largest-weight must go with weight, got it alone; name the column of the weights.")
+    if getattr(options, "refer", None) is not None:
+        inner = Referring(inner, options.refer)
     if options.per_group:
         return PerGroup(inner, options.per_group)
     if options.per_patient:

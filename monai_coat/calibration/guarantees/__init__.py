@@ -14,7 +14,10 @@ from monai_coat.calibration.guarantees.growing import GrowingSet
 from monai_coat.calibration.guarantees.learn_then_test import LearnThenTest
 from monai_coat.calibration.guarantees.per_group import PerGroup
 from monai_coat.calibration.guarantees.per_patient import PerPatient
+from monai_coat.calibration.guarantees.referring import Referring
 from monai_coat.calibration.guarantees.weighted import Weighted
+from monai_coat.calibration.result import CalibrationResult
+from monai_coat.calibration.risks import risk_named
 from monai_coat.calibration.risks.base import Risk
 
 __all__ = [
@@ -27,11 +30,13 @@ __all__ = [
     "MeanGuarantee",
     "PerGroup",
     "PerPatient",
+    "Referring",
     "Weighted",
     "as_guarantee",
     "calibrate",
     "calibrate_maps",
     "guarantee_named",
+    "promise_in_words",
 ]
 
 GUARANTEES: Mapping[str, type[Guarantee]] = {
@@ -72,3 +77,20 @@ def guarantee_named(kind: str, risk: Risk, alpha: float, settings: Mapping[str, 
         raise ValueError(
             f"guarantee must have the settings of {kind!r}, got {dict(settings or {})} ({error})."
         ) from None
+
+
+def promise_in_words(result: CalibrationResult) -> str:
+    """The promise of a calibration as a sentence: of whom it is, and what it is not.
+
+    Example:
+        >>> promise_in_words(CalibrationResult((0.25,), 0.1, (99,), (1,), (0.0875,), "E[FNR] <= 0.1")).split(". ")[0]
+        'Over new images with foreground, the share of the foreground that is missed is at most 0.1 on average'
+    """
+    guarantee = guarantee_named(result.kind, risk_named(result.controls), result.alpha, result.settings)
+    words = guarantee.in_words(result)
+    few = [index for index, kept in enumerate(result.promised) if not kept]
+    if few:
+        words += f" Nothing is promised about class {', '.join(map(str, few))}, of which there were too few images."
+    if result.referral is not None:
+        words += f" Of new images, {result.referral.words}."
+    return words

@@ -13,8 +13,9 @@ from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.statistics.base import Budget, Solution, Statistic
 from monai_coat.calibration.statistics.copies import warn_of_copies
+from monai_coat.functional import exact_level
 
-__all__ = ["Guarantee", "MeanGuarantee", "images_for"]
+__all__ = ["Guarantee", "MeanGuarantee", "images_for", "sentence_of"]
 
 
 class Guarantee(ABC):
@@ -49,6 +50,32 @@ class Guarantee(ABC):
     def keys(self) -> tuple[str, ...]:
         """Metadata that its statistic asks of every image."""
         return ()
+
+    def in_words(self, result: CalibrationResult) -> str:
+        """The promise as one sentence: of whom it is, and what it is not.
+
+        Args:
+            result: what :meth:`calibrate` returned.
+        """
+        return f"{self.lead}{sentence_of(self.risk, self.alpha, self.units)} {self.limits}"
+
+    @property
+    def lead(self) -> str:
+        """What stands before the sentence: how sure it is, or for whom it is repeated."""
+        return ""
+
+    @property
+    def units(self) -> str:
+        """What the average is over."""
+        return self.risk.counted
+
+    @property
+    def limits(self) -> str:
+        """What the promise is not."""
+        return (
+            "This holds for images that come as the calibration's did, and is not a promise about any single image, "
+            "nor about images from elsewhere."
+        )
 
     def check(self, result: CalibrationResult) -> None:  # noqa: B027  nothing to check is a choice
         """Refuse a result that its own calibration images do not support.
@@ -184,6 +211,19 @@ class MeanGuarantee(Guarantee):
     def called(self, index: int) -> str:
         """What messages and words call a class."""
         return repr(self.class_names[index]) if self.class_names else f"class {index}"
+
+
+def sentence_of(risk: Risk, alpha: float, units: str) -> str:
+    """A risk's level in a sentence.
+
+    Example:
+        >>> from monai_coat.calibration import FalseNegativeRate
+        >>> sentence_of(FalseNegativeRate(), 0.1, "images with foreground")
+        'Over new images with foreground, the share of the foreground that is missed is at most 0.1 on average.'
+    """
+    if risk.binary:
+        return f"Of new {units}, at most {float(100 * exact_level(alpha)):g} in 100 are such that {risk.phrase}."
+    return f"Over new {units}, {risk.phrase} is at most {float(alpha):g} on average."
 
 
 def images_for(budget: Budget) -> int:

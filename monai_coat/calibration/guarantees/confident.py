@@ -107,6 +107,11 @@ class ConfidentRisk(MeanGuarantee):
         """The probability that the mean of the risk keeps the level."""
         return f"P({self.risk.expected_words} <= {float(self.alpha)}) >= {complement(self.delta)}"
 
+    @property
+    def lead(self) -> str:
+        """In how many calibrations."""
+        return f"In all but {100 * self.delta:g} of 100 calibrations like this one: "
+
     def scope_over(self, units: str) -> str:
         """Over calibrations, the mean being over images."""
         return (

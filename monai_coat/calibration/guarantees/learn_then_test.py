@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_coat.calibration.guarantees.base import Guarantee
+from monai_coat.calibration.guarantees.base import Guarantee, sentence_of
 from monai_coat.calibration.guarantees.confident import complement
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks import risk_named
@@ -125,6 +125,16 @@ class LearnThenTest(Guarantee):
         """All levels, and the probability that all are kept."""
         parts = [f"{risk.expected_words} <= {level}" for risk, level in zip(self.risks, self.levels, strict=True)]
         return f"P({' and '.join(parts)}) >= {complement(self.delta)}"
+
+    @property
+    def lead(self) -> str:
+        """In how many calibrations."""
+        return f"In all but {100 * self.delta:g} of 100 calibrations like this one: "
+
+    def in_words(self, result: CalibrationResult) -> str:
+        """A sentence of each risk; see :meth:`Guarantee.in_words`."""
+        pairs = zip(self.risks, self.levels, strict=True)
+        return f"{self.lead}{' '.join(sentence_of(risk, alpha, risk.counted) for risk, alpha in pairs)} {self.limits}"
 
     @property
     def settings(self) -> Mapping[str, Any]:

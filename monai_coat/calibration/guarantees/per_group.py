@@ -84,6 +84,11 @@ class PerGroup(Guarantee):
         """The promise of each group."""
         return f"for each {self.grouping.key}: {self.guarantee.promise}"
 
+    def in_words(self, result: CalibrationResult) -> str:
+        """The sentence for each group; see :meth:`Guarantee.in_words`."""
+        names = ", ".join(result.groups)
+        return f"For each {self.grouping.key} among {names}: {self.guarantee.in_words(result)}"
+
     @property
     def settings(self) -> Mapping[str, Any]:
         """What is promised of each group, and the key."""

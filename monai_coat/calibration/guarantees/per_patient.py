@@ -79,6 +79,16 @@ class PerPatient(MeanGuarantee):
         """The formula of the guarantee, which is then over patients."""
         return self.guarantee.promise
 
+    @property
+    def lead(self) -> str:
+        """As of the guarantee."""
+        return self.guarantee.lead
+
+    @property
+    def units(self) -> str:
+        """Patients."""
+        return f"values of {self.key!r}, each with the mean over its {self.risk.counted}"
+
     def scope_over(self, units: str) -> str:
         """Over patients."""
         return self.guarantee.scope_over(f"patients, each with the mean over {self.key}'s {units}")

@@ -89,6 +89,14 @@ class Weighted(MeanGuarantee):
         """The formula of the guarantee."""
         return self.guarantee.promise
 
+    @property
+    def limits(self) -> str:
+        """What the promise rests on."""
+        return (
+            f"This holds for images that differ from the calibration's by the weights in {self.key!r} only, as far as "
+            "these are right, and is not a promise about any single image."
+        )
+
     def scope_over(self, units: str) -> str:
         """Over images of the other population."""
         return (
