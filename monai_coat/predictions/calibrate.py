@@ -25,6 +25,7 @@ from monai_coat.calibration import (
     check_calibration_fits,
     identity_of,
     load_calibration,
+    risk_named,
     save_calibration,
 )
 from monai_coat.data import MapFormat, PredictionFolder
@@ -169,13 +170,19 @@ def load_calibrated_maps(path: str | os.PathLike[str]) -> CalibratedMaps:
         logger.warning("%s is not there: nothing tells whether an image is one of the calibration's", beside)
     fitted = CRC if has_none else load_scorer(beside)
     try:
-        if not has_none and list(fitted.seen.values()).count(CALIBRATED) < max(result.n):
-            raise ValueError(f"it has not seen the {max(result.n)} images of the calibration")
+        _check_seen(fitted, result, has_none)
         expected = replace(identity_of(fitted.scorer), pipeline=format.to_entries())
         check_calibration_fits(result, classes=format.count, identity=expected)
     except ValueError as error:
         raise ValueError(f"{beside} must be the scorer that {path} was made with ({error})") from None
     return CalibratedMaps(result, replace(fitted, format=format))
+
+
+def _check_seen(fitted: FittedScorer, result: CalibrationResult, has_none: bool) -> None:
+    """Images without foreground have no token, as blank ones are alike: where they count, nothing can be said."""
+    all_have_tokens = "with foreground" in risk_named(result.controls).counted
+    if all_have_tokens and not has_none and list(fitted.seen.values()).count(CALIBRATED) < max(result.n):
+        raise ValueError(f"it has not seen the {max(result.n)} images of the calibration")
 
 
 def scorer_beside(path: Path) -> Path:
