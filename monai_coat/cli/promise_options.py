@@ -8,7 +8,6 @@ Tested by tests/cli/test_promise_options.py.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +69,13 @@ def add_promise(command: argparse.ArgumentParser, risk: bool = True) -> None:
         metavar="RISK<=LEVEL",
         help="such as 'false_discovery_rate<=0.2'",
     )
-    promise.add_argument("--grid", help="of learn_then_test: lowest cutoff, highest, steps between (default 0,1,200)")
+    promise.add_argument(
+        "--grid",
+        nargs=3,
+        type=float,
+        metavar=("LOW", "HIGH", "STEPS"),
+        help="of learn_then_test: lowest cutoff, highest, steps between (default 0 1 200)",
+    )
     promise.add_argument("--procedure", choices=PROCEDURES, help="of learn_then_test (default graphical)")
     over = promise.add_mutually_exclusive_group()
     over.add_argument("--per-group", metavar="KEY", help="for each value of a column, or of size(level, edge, ...)")
@@ -106,7 +111,8 @@ def guarantee_of(options: argparse.Namespace, risk: str | None = None) -> Guaran
     if options.also:
         settings["also"] = dict(_also(text) for text in options.also)
     if options.grid or options.guarantee == "learn_then_test":
-        settings["grid"] = _grid(options.grid or "0,1,200")
+        low, high, steps = options.grid or (0.0, 1.0, 200)
+        settings["grid"] = (low, high, int(steps))
     inner: Any = guarantee_named(options.guarantee, risk_named(risk or options.risk), options.alpha, settings)
     if options.largest_weight is not None and not options.weight:
         raise ValueError("largest-weight must go with weight, got it alone; name the column of the weights.")
@@ -137,11 +143,3 @@ def _also(text: str) -> tuple[str, float]:
         raise ValueError(
             f"also must be RISK<=LEVEL, got {text!r} without {what}; such as 'false_discovery_rate<=0.2'."
         ) from None
-
-
-def _grid(text: str) -> tuple[float, float, int]:
-    try:
-        low, high, steps = json.loads(f"[{text}]")
-        return float(low), float(high), int(steps)
-    except (TypeError, ValueError):
-        raise ValueError(f"grid must be lowest cutoff, highest and steps, got {text!r}; such as 0,1,200.") from None
