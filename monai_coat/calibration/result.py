@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,9 @@ class CalibrationResult:
     def __post_init__(self) -> None:
         exact_level(self.alpha)
         _check_types(self)
+        # A group is of the same pipeline, also where that is said afterwards.
+        groups = {name: _of_pipeline(group, self) for name, group in self.groups.items()}
+        object.__setattr__(self, "groups", groups)
         _check_entries(self)
         _check_promised(self)
         _check_words(self)
@@ -119,6 +122,12 @@ class CalibrationResult:
         return tuple(-cutoff for cutoff in self.cutoff)
 
 
+def _of_pipeline(group: CalibrationResult, whole: CalibrationResult) -> CalibrationResult:
+    """The result of a group with method and identity of the whole."""
+    same = (group.method, group.identity) == (whole.method, whole.identity)
+    return group if same else replace(group, method=whole.method, identity=whole.identity)
+
+
 def _check_entries(result: CalibrationResult) -> None:
     """Each entry must be of its kind, and possible."""
     lists = (result.cutoff, result.n, result.n_empty, result.risk)
@@ -141,6 +150,8 @@ def _check_types(result: CalibrationResult) -> None:
             raise TypeError(f"{name} must be text, got {type(getattr(result, name)).__name__}")
     if not isinstance(result.settings, Mapping) or not isinstance(result.groups, Mapping):
         raise TypeError("settings and groups must be mappings")
+    if not all(isinstance(group, CalibrationResult) for group in result.groups.values()):
+        raise TypeError("groups must hold a result of each")
     if any(len(group.cutoff) != len(result.cutoff) for group in result.groups.values()):
         raise ValueError(f"groups must have the {len(result.cutoff)} classes of the result")
 

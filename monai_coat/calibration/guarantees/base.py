@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
-from monai_coat.calibration.statistics.base import Budget, Solution, Statistic
+from monai_coat.calibration.statistics.base import LARGEST, Budget, Solution, Statistic
 from monai_coat.calibration.statistics.copies import warn_of_copies
 from monai_coat.functional import exact_level
 
-__all__ = ["Guarantee", "MeanGuarantee", "images_for", "sentence_of"]
+__all__ = ["Guarantee", "MeanGuarantee", "check_risk", "images_for", "sentence_of"]
 
 
 class Guarantee(ABC):
@@ -66,7 +66,7 @@ class Guarantee(ABC):
 
     @property
     def units(self) -> str:
-        """What the average is over."""
+        """What n is a number of, and the average is over, in words."""
         return self.risk.counted
 
     @property
@@ -125,7 +125,7 @@ class MeanGuarantee(Guarantee):
             n=statistic.n,
             n_empty=statistic.n_empty,
             risk=tuple(found.risk for found in solutions),
-            guarantee="; ".join([promise, *remarks, *self._without_promise(statistic.n)]),
+            guarantee="; ".join([promise, *remarks, *self._without_promise(statistic.n, solutions)]),
             controls=self.risk.key,
             kind=self.name,
             settings=self.settings,
@@ -186,6 +186,10 @@ class MeanGuarantee(Guarantee):
                 f"class_names must name the {len(statistic.n)} classes of the scores, got "
                 f"{', '.join(self.class_names)}; name each once."
             )
+        self._check_enough(statistic)
+
+    def _check_enough(self, statistic: Statistic) -> None:
+        """Refuse a statistic with which nothing can be promised of any class."""
         most = max(range(len(statistic.n)), key=lambda index: statistic.n[index])
         if self.budget(statistic.n[most]) < 0:  # not even predicting everything could be promised to meet the level
             remedy = "enlarge the calibration set or raise alpha"
@@ -193,20 +197,23 @@ class MeanGuarantee(Guarantee):
                 remedy = "look at the masks, and at what is foreground in them (--mask-threshold)"
             which = f" of {self.called(most)}" if len(statistic.n) > 1 and not self.risk.joint else ""
             raise ValueError(
-                f"alpha={float(self.alpha)} needs at least {self.images_needed} calibration {self.risk.counted}"
+                f"alpha={float(self.alpha)} needs at least {self.images_needed} calibration {self.units}"
                 f"{which}, got {statistic.n[most]} ({statistic.n_empty[most]} {self.risk.left_out} were left out); "
                 f"{remedy}."
             )
 
-    def _without_promise(self, n: Sequence[int]) -> list[str]:
+    def _without_promise(self, n: Sequence[int], solutions: Sequence[Solution]) -> list[str]:
         """What the words say of each class that has too few images."""
         outcome = "everything" if self.risk.rises else "empty"
         return [
-            f"no promise about {self.called(index)}, whose set is {outcome}: {count} of the "
-            f"{self.images_needed} {self.risk.counted} that it takes"
-            for index, count in enumerate(n)
-            if self.budget(count) < 0
+            f"no promise about {self.called(index)}, whose set is {outcome}: {self._lack(count)}"
+            for index, (count, found) in enumerate(zip(n, solutions, strict=True))
+            if abs(found.cutoff) == LARGEST
         ]
+
+    def _lack(self, count: int) -> str:
+        """Why nothing is promised about a class with so many images."""
+        return f"{count} of the {self.images_needed} {self.units} that it takes"
 
     def called(self, index: int) -> str:
         """What messages and words call a class."""
@@ -224,6 +231,17 @@ def sentence_of(risk: Risk, alpha: float, units: str) -> str:
     if risk.binary:
         return f"Of new {units}, at most {float(100 * exact_level(alpha)):g} in 100 are such that {risk.phrase}."
     return f"Over new {units}, {risk.phrase} is at most {float(alpha):g} on average."
+
+
+def check_risk(risk: Any) -> None:
+    """Refuse anything but a risk, such as its class.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if not isinstance(risk, Risk):
+        name = risk.__name__ if isinstance(risk, type) else type(risk).__name__
+        raise TypeError(f"risk must be a Risk such as FalseNegativeRate(), got {name}; make one, with brackets.")
 
 
 def images_for(budget: Budget) -> int:

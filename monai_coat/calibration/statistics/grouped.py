@@ -92,10 +92,17 @@ class GroupedStatistic(Statistic):
 
         Raises:
             TypeError: if the other is of another kind.
-            ValueError: if it is of another risk or number of classes.
+            ValueError: if it is of another risk, grouping or number of classes.
         """
         check_same_kind(self, other)
-        for name, group in other.groups.items():
+        if self.grouping.key != other.grouping.key:
+            raise ValueError(
+                f"other must be of the groups by {self.grouping.key!r}, got those by {other.grouping.key!r}; collect "
+                "both by one."
+            )
+        if self.n and other.n and len(self.n) != len(other.n):
+            raise ValueError(f"other must have the {len(self.n)} classes of this one, got {len(other.n)}.")
+        for name, group in list(other.groups.items()):
             self.groups.setdefault(name, self.make()).merge(group)
 
     def solve(self, budget: Budget) -> tuple[Solution, ...]:

@@ -1,0 +1,80 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""An example of every row of the tables: each risk and each guarantee, with settings where it has no usual ones."""
+
+from __future__ import annotations
+
+from itertools import cycle, islice
+
+import torch
+
+from monai_coat.calibration import GUARANTEES, RISKS, FalseNegativeRate, guarantee_named
+from monai_coat.calibration.statistics.base import update_with
+
+WITH_ARGUMENTS = {"exceeds": lambda: RISKS["exceeds"](FalseNegativeRate(), 0.2)}
+SETTINGS = {
+    "confident_risk": {"delta": 0.2},
+    "growing_set": {"delta": 0.2},
+    "learn_then_test": {"delta": 0.2, "grid": (-1.0, 1.5, 40), "procedure": "fixed_sequence"},
+    "per_group": {"key": "site"},
+    "per_patient": {"key": "patient"},
+    "weighted": {"key": "weight", "largest": 1.5},
+}
+
+
+def example_of(name):
+    """A risk of the table."""
+    return WITH_ARGUMENTS.get(name, RISKS[name])()
+
+
+EXAMPLES = {name: example_of(name) for name in RISKS}
+MONOTONE = {name: risk for name, risk in EXAMPLES.items() if risk.monotone}
+
+
+def promise_of(name, risk, alpha):
+    """A guarantee of the table about a risk."""
+    return guarantee_named(name, risk, alpha, SETTINGS.get(name)) if name in SETTINGS else GUARANTEES[name](risk, alpha)
+
+
+def why_refused(name, risk):
+    """What the sentence says where a guarantee does not admit a risk; None where it does."""
+    if name != "learn_then_test" and not risk.monotone:
+        return "must go one way with the cutoff|must be a share of scores|must be ExpectedRisk of a share of scores"
+    if name in ("per_patient", "weighted") and not risk.is_share:
+        return "risk must be a share of scores|ExpectedRisk of a share of scores"
+    return None
+
+
+ADMITTED = [(name, risk) for name in GUARANTEES for risk in RISKS if not why_refused(name, EXAMPLES[risk])]
+"""Pairs of a guarantee and a risk by their names."""
+
+
+def metadata(count):
+    """Two sites, patients with one to three images, and weights of a mean about 1, with a largest one of 1.5."""
+    sites, patients = islice(cycle("nns"), count), islice(cycle("abacdd"), count)
+    weights = islice(cycle((0.5, 1.5, 1.0, 1.25)), count)
+    return [
+        {"site": site, "patient": f"{patient}{index // 6}", "weight": weight}
+        for index, (site, patient, weight) in enumerate(zip(sites, patients, weights, strict=True))
+    ]
+
+
+def masks_for(risk, labels):
+    """Masks of images that count for the risk: these, or none of their foreground."""
+    return torch.zeros_like(labels) if risk.counted == "images without foreground" else labels
+
+
+def maps(count, classes=2, seed=0):
+    """Scores of foreground in [0.5, 1] and of background in [0, 0.5] on a grid of 1/16, and masks."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.rand(count, classes, 16, generator=generator) < 0.5
+    noise = torch.randint(0, 9, labels.shape, generator=generator) / 16
+    return noise + 0.5 * labels, labels
+
+
+def calibrated(guarantee, count=60, classes=2):
+    """The result of a guarantee on :func:`maps`, without foreground if its risk is about those."""
+    scores, labels = maps(count, classes)
+    statistic = guarantee.statistic()
+    update_with(statistic, scores, masks_for(guarantee.risk, labels), metadata(count))
+    return guarantee.calibrate(statistic)
