@@ -111,9 +111,7 @@ class Referral:
         ]
         distance = distance_to([SizeSketch.of(score).quantiles for score in scores], self.references)
         if distance > self.distance:
-            why.append(
-                f"unlike the calibration's images: {distance:.3g} from the nearest, more than {self.distance:.3g}"
-            )
+            why.append(f"unlike the calibration's images: {distance:.3g} away, more than {self.distance:.3g}")
         return {"decision": "refer" if why else "accept", "why": why}
 
     @property
