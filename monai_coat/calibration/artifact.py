@@ -153,10 +153,8 @@ def _checksum(content: dict[str, Any]) -> str:
 
 def _result(content: dict[str, Any]) -> CalibrationResult:
     """The result in ``content`` if every entry is there, of its kind and possible, and words and numbers agree."""
-    values = {
-        **LATER,
-        **{field.name: content[field.name] for field in fields(CalibrationResult) if field.name in content},
-    }
+    known = {**LATER, **content}
+    values = {field.name: known[field.name] for field in fields(CalibrationResult)}
     values["identity"] = PipelineIdentity.from_json(values["identity"])
     if str(values["controls"]).partition("(")[0] not in RISKS or values["kind"] not in GUARANTEES:
         raise ValueError(f"controls and kind must be known, got {values['controls']!r} and {values['kind']!r}")

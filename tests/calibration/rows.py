@@ -36,17 +36,21 @@ def promise_of(name, risk, alpha):
     return guarantee_named(name, risk, alpha, SETTINGS.get(name)) if name in SETTINGS else GUARANTEES[name](risk, alpha)
 
 
-def why_refused(name, risk):
-    """What the sentence says where a guarantee does not admit a risk; None where it does."""
-    if name != "learn_then_test" and not risk.monotone:
-        return "must go one way with the cutoff|must be a share of scores|must be ExpectedRisk of a share of scores"
-    if name in ("per_patient", "weighted") and not risk.is_share:
-        return "risk must be a share of scores|ExpectedRisk of a share of scores"
-    return None
+ONE_WAY = "risk must go one way with the cutoff, got 'false_discovery_rate', which may fall and rise; promise it by"
+NO_SHARE = "risk must be a share of scores to have a mean over a patient's images, got "
+NO_WEIGHTS = "guarantee must be ExpectedRisk of a share of scores, such as false_negative_rate, got "
+REFUSED = {
+    # What may fall and rise has no last cutoff that keeps it: every cutoff must be tested.
+    **dict.fromkeys([(name, "false_discovery_rate") for name in GUARANTEES if name != "learn_then_test"], ONE_WAY),
+    # Critical scores of one image after another: what looks at all classes at once, or goes up and down, has none.
+    ("per_patient", "false_discovery_rate"): NO_SHARE,
+    ("per_patient", "worst_class_false_negative_rate"): NO_SHARE,
+    ("weighted", "false_discovery_rate"): NO_WEIGHTS,
+    ("weighted", "worst_class_false_negative_rate"): NO_WEIGHTS,
+}
+"""Pairs of a guarantee and a risk that do not go together, and the sentence that says so."""
 
-
-ADMITTED = [(name, risk) for name in GUARANTEES for risk in RISKS if not why_refused(name, EXAMPLES[risk])]
-"""Pairs of a guarantee and a risk by their names."""
+ADMITTED = [(name, risk) for name in GUARANTEES for risk in RISKS if (name, risk) not in REFUSED]
 
 
 def metadata(count):
@@ -60,8 +64,10 @@ def metadata(count):
 
 
 def masks_for(risk, labels):
-    """Masks of images that count for the risk: these, or none of their foreground."""
-    return torch.zeros_like(labels) if risk.counted == "images without foreground" else labels
+    """Masks of which as many images count for the risk: these, or full ones where they are empty and none elsewhere."""
+    if risk.counted != "images without foreground":
+        return labels
+    return (labels.flatten(2).amax(2) == 0).to(labels)[(...,) + (None,) * (labels.dim() - 2)].expand(labels.shape)
 
 
 def maps(count, classes=2, seed=0):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,7 +58,8 @@ def guarantee_named(kind: str, risk: Risk, alpha: float, settings: Mapping[str, 
             made around, which takes the settings that are not its own.
 
     Raises:
-        ValueError: if the name is none, or a setting is missing or none of it.
+        TypeError: if a setting is of another type, or the guarantee is not for this risk.
+        ValueError: if the name is none, or a setting is missing, none of it or impossible.
 
     Example:
         >>> from monai_coat.calibration import FalseNegativeRate
@@ -67,16 +69,17 @@ def guarantee_named(kind: str, risk: Risk, alpha: float, settings: Mapping[str, 
     if kind not in GUARANTEES:
         raise ValueError(f"guarantee must be one of {', '.join(GUARANTEES)}, got {kind!r}; is it of a newer version?")
     row, rest = GUARANTEES[kind], dict(settings or {})
-    try:
-        if row not in (PerGroup, PerPatient, Weighted):
-            return row(risk, alpha, **rest)  # type: ignore[call-arg]
+    arguments: tuple[Any, ...] = risk, alpha
+    if row in (PerGroup, PerPatient, Weighted):
         own = {name: rest.pop(name) for name in ("key", "largest") if name in rest}
-        inner = guarantee_named(rest.pop("guarantee", ExpectedRisk.name), risk, alpha, rest)
-        return row(inner, **own)  # type: ignore[arg-type]
+        arguments, rest = (guarantee_named(rest.pop("guarantee", ExpectedRisk.name), risk, alpha, rest),), own
+    try:
+        inspect.signature(row).bind(*arguments, **rest)
     except TypeError as error:
         raise ValueError(
             f"guarantee must have the settings of {kind!r}, got {dict(settings or {})} ({error})."
         ) from None
+    return row(*arguments, **rest)
 
 
 def promise_in_words(result: CalibrationResult) -> str:

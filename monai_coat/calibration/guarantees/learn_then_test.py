@@ -92,6 +92,8 @@ class LearnThenTest(Guarantee):
         check_delta(self.delta)
         if self.procedure not in PROCEDURES:
             raise ValueError(f"procedure must be one of {', '.join(PROCEDURES)}, got {self.procedure!r}.")
+        if not isinstance(self.grid, Sequence) or len(self.grid) != 3:
+            raise ValueError(f"grid must be (low, high, steps), got {self.grid}; such as (0, 1, 200) of probabilities.")
         low, high, steps = self.grid
         if not -LARGEST <= low < high <= LARGEST or steps != int(steps) or steps < 1 or self.joint_differs:
             raise ValueError(

@@ -73,6 +73,8 @@ class GroupedStatistic(Statistic):
             ValueError: as :meth:`Statistic.update`, or if an image does not say its group; nothing is added then.
         """
         rows = [None] * len(scores) if meta is None else list(meta)
+        if len(rows) != len(scores):
+            raise ValueError(f"meta must have an entry for each of the {len(scores)} images, got {len(rows)}.")
         names = [self.grouping.group_of(score, row) for score, row in zip(scores, rows, strict=True)]
         known = {*self.groups, *names}
         if len(known) > MOST_GROUPS:

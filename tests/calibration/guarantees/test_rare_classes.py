@@ -22,7 +22,7 @@ from monai_coat.calibration import (
 )
 from monai_coat.networks import AdaptiveSegmenter
 from monai_coat.transforms import CertaintyMap, ConformalMask
-from tests.calibration.rows import MONOTONE
+from tests.calibration.rows import MONOTONE, masks_for
 
 # Of volumes every image counts, so that no class is rare.
 ALONE = [name for name, risk in MONOTONE.items() if not risk.joint and risk.counted != "images"]
@@ -30,16 +30,13 @@ GENERATOR = torch.Generator().manual_seed(0)
 SCORES = torch.rand(30, 3, 8, 8, generator=GENERATOR)
 LABELS = (torch.rand(30, 3, 8, 8, generator=GENERATOR) < 0.3).float()
 LABELS[8:, 1] = 0
-# Without foreground where those have some.
-MIRRORED = (LABELS.flatten(2).amax(2) == 0).float()[..., None, None].expand(LABELS.shape)
 NAMES = ("liver", "tumour", "cyst")
 
 
 def calibrated(risk="false_negative_rate", statistic=None, classes=slice(None)):
     guarantee = ExpectedRisk(MONOTONE[risk], alpha=0.1, class_names=NAMES[classes])
     statistic = guarantee.statistic() if statistic is None else statistic
-    labels = MIRRORED if guarantee.risk.counted == "images without foreground" else LABELS
-    statistic.update(SCORES[:, classes], labels[:, classes])
+    statistic.update(SCORES[:, classes], masks_for(guarantee.risk, LABELS)[:, classes])
     return guarantee.calibrate(statistic)
 
 
