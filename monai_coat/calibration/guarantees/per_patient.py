@@ -21,7 +21,7 @@ __all__ = ["PerPatient"]
 class PerPatient(MeanGuarantee):
     r"""A guarantee over new patients, where a patient's risk is the mean over the patient's images.
 
-    .. math:: L_p(c) = rac{1}{|I_p|} \sum_{i \in I_p} L_i(c), \qquad n = 	ext{number of patients}
+    .. math:: L_p(c) = \frac{1}{|I_p|} \sum_{i \in I_p} L_i(c), \qquad n = \text{number of patients}
 
     Images of one patient are alike, so that calibration and new images are not exchangeable where patients have several
     each; patients are. A patient weighs 1, whether with one image or a hundred. Anything else that images share, such

@@ -27,7 +27,7 @@ class Weighted(MeanGuarantee):
     With weight w(x) how many times more often images like x are to come than they were calibrated on, and W at least as
     large as any of these, the cutoff of a risk that rises with it is
 
-    .. math:: \hat c = \max\Big\{c : \sum_{i=1}^{n} w_i L_i(c) + W \le lpha\,\Big(\sum_{i=1}^{n} w_i + W\Big)\Big\},
+    .. math:: \hat c = \max\Big\{c : \sum_{i=1}^{n} w_i L_i(c) + W \le \alpha\,\Big(\sum_{i=1}^{n} w_i + W\Big)\Big\},
 
     and the expected risk of a new image is at most alpha as far as the weights are right: masks of images that look
     alike must be drawn alike in both populations. Weights that were estimated make the promise an estimate, too; the
