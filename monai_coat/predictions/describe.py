@@ -8,7 +8,7 @@ Tested by tests/predictions/test_folders.py.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -36,12 +36,22 @@ def describe_calibration(calibrated: CalibratedMaps) -> str:
         >>> describe_calibration(CalibratedMaps(result, CRC))
         'take probabilities >= 0.25 (8-bit values >= 64): E[FNR] <= 0.1 on average over new images; n = 99, 1 left out'
     """
-    result, names = calibrated.result, calibrated.format.names
-    taken = [_taken(calibrated, index) for index in range(len(result.cutoff))]
-    named = [f"{name}: {text}" for name, text in zip(names, taken, strict=True)] if names else taken
+    result = calibrated.result
+    if result.groups:
+        groups = (replace(calibrated, result=replace(group, method=result.method)) for group in result.groups.values())
+        named = [f"{name}: {_of_classes(group)}" for name, group in zip(result.groups, groups, strict=True)]
+    else:
+        named = [_of_classes(calibrated)]
     counts = ", ".join(map(str, result.n))
     left_out = ", ".join(map(str, result.n_empty))
     return f"{'; '.join(named)}: {result.guarantee}; n = {counts}, {left_out} left out"
+
+
+def _of_classes(calibrated: CalibratedMaps) -> str:
+    """What is in the set of each class."""
+    names, classes = calibrated.format.names, range(len(calibrated.result.cutoff))
+    taken = [_taken(calibrated, index) for index in classes]
+    return "; ".join(f"{name}: {text}" for name, text in zip(names, taken, strict=True)) if names else "; ".join(taken)
 
 
 def _taken(calibrated: CalibratedMaps, index: int) -> str:
