@@ -1,12 +1,10 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Groups of images that a promise is made for, each by itself: by metadata, or by how much is marked.
-
-Tested by tests/calibration/guarantees/test_per_group.py.
-"""
+"""Groups of images that a promise is made for, each by itself: by metadata, or by how much is marked."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -60,7 +58,7 @@ class SizeStrata:
         level: score, such as 0.5 of probabilities or 0 of margins.
 
     Raises:
-        ValueError: if edges do not ascend within (0, 1).
+        ValueError: if edges do not ascend within (0, 1), or the level is not finite.
 
     Example:
         >>> import torch
@@ -74,8 +72,10 @@ class SizeStrata:
     def __post_init__(self) -> None:
         object.__setattr__(self, "edges", tuple(float(edge) for edge in self.edges))
         bounds = (0.0, *self.edges, 1.0)
-        if not self.edges or any(low >= high for low, high in pairwise(bounds)):
+        if not self.edges or not all(low < high for low, high in pairwise(bounds)):
             raise ValueError(f"edges must ascend within (0, 1), got {self.edges}; such as (0.01, 0.1).")
+        if not math.isfinite(self.level):
+            raise ValueError(f"level must be a finite score, got {self.level}; such as 0.5 of probabilities.")
 
     @property
     def key(self) -> str:
@@ -105,7 +105,9 @@ def as_grouping(key: str | Grouping) -> Grouping:
     if not key.startswith("size("):
         return MetadataKey(key)
     try:
-        level, *edges = (float(text) for text in key.removeprefix("size(").removesuffix(")").split(","))
+        level, *edges = (float(text) for text in key.removeprefix("size(").split(")")[0].split(","))
+        if not key.endswith(")") or key.count(")") > 1:
+            raise ValueError
     except ValueError:
         raise ValueError(
             f"key must be a name or size(level, edge, ...), got {key!r}; such as size(0.5, 0.1)."
