@@ -135,10 +135,11 @@ class Referral:
 def rule_of(images: Sequence[Sequence[SizeSketch]], cutoffs: Sequence[float], share: float) -> Referral:
     r"""The rule that refers at most a share of new images.
 
-    A calibration image's set is measured at ``cutoffs``, which must be at least as safe as any that would have been
-    found with the new image in its place: at those where the calibration's risks add up to 1 less than is tolerated.
-    Then the set of the new image is the largest of n + 1 exchangeable ones with the chance of any other, or smaller.
-    The references are the first images, and distances to them are compared among the others and the new one.
+    A calibration image's set is measured at ``cutoffs``, where it must be at least as large as at any cutoff that
+    would have been found with the new image among the others: of a risk that rises with the cutoff, where the
+    calibration's risks add up to 1 less than is tolerated; of one that falls, to 1 more. Then the set of the new image
+    is the largest of n + 1 exchangeable ones with the chance of any other, or smaller. The references are the first
+    images, and distances to them are compared among the others and the new one.
 
     Args:
         images: sketches of each calibration image, per class.

@@ -15,7 +15,7 @@ from monai_coat.calibration.guarantees.expected import ExpectedRisk
 from monai_coat.calibration.referral import rule_of
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
-from monai_coat.calibration.statistics.base import Statistic
+from monai_coat.calibration.statistics.base import LARGEST, Statistic
 from monai_coat.calibration.statistics.sketched import SketchedStatistic
 from monai_coat.functional import exact_level
 
@@ -109,16 +109,30 @@ class Referring(Guarantee):
         if self.class_names and not guarantee.class_names:
             guarantee = replace(guarantee, class_names=self.class_names)  # type: ignore[type-var]
         result = guarantee.calibrate(statistic.statistic)
-        few = [n for n, kept in zip(result.n, result.promised, strict=True) if kept and self._with_one_lost(n) < 0]
+        self._check_numbers(result)
+        found = statistic.statistic.solve(self._with_another)
+        bounded = [self.risk.rises or self.guarantee.budget(n) + 1 < n for n in result.n]
+        cutoffs = [each.cutoff if kept else -LARGEST for each, kept in zip(found, bounded, strict=True)]
+        rule = rule_of(statistic.sketches, cutoffs, self.share)
+        return replace(result, referral=rule, guarantee=f"{result.guarantee}; of new images {rule.words}")
+
+    def _check_numbers(self, result: CalibrationResult) -> None:
+        few = [n for n, kept in zip(result.n, result.promised, strict=True) if kept and self._with_another(n) < 0]
         if few:
             raise ValueError(
                 f"share={float(self.share)} of images can be promised to be referred with a tolerated sum of risks of "
                 f"at least 1 only, got {few[0]} images, which tolerate less at alpha={float(self.alpha)}; add images."
             )
-        safer = statistic.statistic.solve(self._with_one_lost)
-        rule = rule_of(statistic.sketches, [found.cutoff for found in safer], self.share)
-        return replace(result, referral=rule, guarantee=f"{result.guarantee}; of new images {rule.words}")
 
-    def _with_one_lost(self, n: int) -> Fraction:
-        """What is tolerated if another image is lost."""
-        return self.guarantee.budget(n) - 1
+    def _with_another(self, n: int) -> Fraction:
+        """The budget with which sets are at least as large as with one more image, whatever that is.
+
+        Of a risk that rises with the cutoff, that is as if one more image were lost; of one that falls, as if one more
+        loss were tolerated, unless every image may then be lost and nothing bounds the set.
+        """
+        budget = self.guarantee.budget(n)
+        if budget < 0:  # a class without a promise, whose set is the same whatever comes
+            return budget
+        if self.risk.rises:
+            return budget - 1
+        return budget + 1 if budget + 1 < n else budget
