@@ -11,7 +11,10 @@ from monai_coat.calibration.artifact import (
     save_calibration,
     unpack_calibration,
 )
+from monai_coat.calibration.auditing import AuditedPromise, MeanAudit, audit_mean, excess_p_value, mean_interval
 from monai_coat.calibration.drift import DriftWatch, risk_bound, share_of_level
+from monai_coat.calibration.exchangeability import exchangeability_p_value
+from monai_coat.calibration.features import FEATURES, counted_presence, map_features
 from monai_coat.calibration.grouping import Grouping, MetadataKey, SizeStrata, as_grouping
 from monai_coat.calibration.guarantees import (
     GUARANTEES,
@@ -71,11 +74,14 @@ from monai_coat.calibration.statistics.file import (
     unpack_statistic,
 )
 from monai_coat.calibration.statistics.merging import merge_sites
+from monai_coat.calibration.subgroups import GroupAudit, SlabAudit, audit_groups, audit_worst_slab, size_strata
 from monai_coat.calibration.summary import printed_cutoffs, printed_number, summary_of
 
 __all__ = [
+    "FEATURES",
     "GUARANTEES",
     "RISKS",
+    "AuditedPromise",
     "BinnedStatistic",
     "BracketStatistic",
     "Brackets",
@@ -92,6 +98,7 @@ __all__ = [
     "FalsePositiveRatio",
     "FalsePositiveStatistic",
     "GriddedStatistic",
+    "GroupAudit",
     "GroupedStatistic",
     "Grouping",
     "GrowingSet",
@@ -100,6 +107,7 @@ __all__ = [
     "LesionsMissed",
     "MapStatistic",
     "MarkedShare",
+    "MeanAudit",
     "MeanGuarantee",
     "MetadataKey",
     "PatientStatistic",
@@ -109,6 +117,7 @@ __all__ = [
     "Risk",
     "ScoreForms",
     "SizeStrata",
+    "SlabAudit",
     "Statistic",
     "VolumeOverestimated",
     "VolumeUnderestimated",
@@ -118,15 +127,23 @@ __all__ = [
     "WorstClassStatistic",
     "as_grouping",
     "as_guarantee",
+    "audit_groups",
+    "audit_mean",
+    "audit_worst_slab",
     "calibrate",
     "calibrate_maps",
     "check_calibration_fits",
+    "counted_presence",
+    "excess_p_value",
+    "exchangeability_p_value",
     "gather_objects",
     "gather_statistic",
     "guarantee_named",
     "identity_of",
     "load_calibration",
     "load_statistic",
+    "map_features",
+    "mean_interval",
     "merge_sites",
     "merge_statistics",
     "pack_calibration",
@@ -138,6 +155,7 @@ __all__ = [
     "save_calibration",
     "save_statistic",
     "share_of_level",
+    "size_strata",
     "summary_of",
     "unpack_calibration",
     "unpack_statistic",
