@@ -11,7 +11,7 @@ from monai_coat.calibration.artifact import (
     save_calibration,
     unpack_calibration,
 )
-from monai_coat.calibration.auditing import AuditedPromise, MeanAudit, audit_mean, excess_p_value, mean_interval
+from monai_coat.calibration.auditing import AuditedPromise, MeanAudit, audit_mean
 from monai_coat.calibration.drift import DriftWatch, risk_bound, share_of_level
 from monai_coat.calibration.exchangeability import exchangeability_p_value
 from monai_coat.calibration.features import FEATURES, counted_presence, map_features
@@ -33,6 +33,7 @@ from monai_coat.calibration.guarantees import (
     guarantee_named,
 )
 from monai_coat.calibration.identity import PipelineIdentity, identity_of
+from monai_coat.calibration.mean_tests import excess_p_value, mean_interval
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks import (
     RISKS,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_coat.calibration.auditing import excess_p_value, mean_interval
+from monai_coat.calibration.mean_tests import excess_p_value, mean_interval
 from monai_coat.functional import exact_level, graphical_test, holm_graph
 from monai_coat.functional.checks import check_delta
 

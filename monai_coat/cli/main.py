@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m monai_coat",
         description="Commands beside python -m monai.bundle. Each says more, with an example: COMMAND --help.",
         epilog="Exit status: 0, done; 1, done, and 'audit' found a promise broken; 2, refused, with a sentence that "
-        "says why; 130, interrupted. Files are written whole or not at all. Words go to standard error; standard output "
-        "has the names of files, or JSON.",
+        "says why; 130, interrupted. Files are written whole or not at all. Words go to standard error; standard "
+        "output has the names of files, or JSON.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command in (calibrate, fit, apply, evaluate, audit, compare, overlay, merge, export, label_app):

@@ -126,5 +126,4 @@ def _draw_rows(sheet: Sheet, box: Box, plot: AuditPlot) -> None:
     if not math.isclose(plot.limit, plot.alpha):
         axes.axvline(plot.limit, color=INK, linewidth=1.0, linestyle="dashed")
     axes.set(xlim=(0, 1), ylim=(len(plot.rows) - 0.5, -0.5), yticks=[])
-    limit = "" if math.isclose(plot.limit, plot.alpha) else f", dashed: {plot.limit:.3f}"
-    axes.set_xlabel(f"mean risk, 95 % intervals (line: {plot.alpha:g}{limit}); squares are above", size=PLAIN)
+    axes.set_xlabel(f"mean risk, 95 % intervals; squares are above {plot.alpha:g}", size=PLAIN)
