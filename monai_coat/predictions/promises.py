@@ -76,5 +76,7 @@ def _of_group(result: CalibrationResult, group: str | None, calibrated: Calibrat
             continue
         for key, alpha in levels.items():
             risk, n = risk_named(key), result.n[index]
+            if risk.joint and index != result.promised.index(True):
+                continue  # the promise of one class is that of all
             name = names[index] if len(names) > 1 and not risk.joint else ""
             yield SinglePromise(risk, float(alpha), n, index, name, group, delta, unit)

@@ -22,8 +22,9 @@ LEVELS = st.sampled_from([0.01, 0.05, 0.2])
 
 
 def test_p_value_by_hand():
-    # One calibration image at alpha 1/2: it must lose nothing, and does with probability 1 - m; the limit at d is 1 - d.
-    # Two audit images are lost, which has probability (1 - d)^2 at the limit: (1 - d)^2 = d at d = (3 - sqrt 5) / 2.
+    # One calibration image at alpha 1/2: it must lose nothing, and does with probability 1 - m: the limit at d is
+    # 1 - d. Two audit images are lost, which has probability (1 - d)^2 at the limit: (1 - d)^2 = d at
+    # d = (3 - sqrt 5) / 2.
     found = audit_mean([1, 1], AuditedPromise(0.5, 1, binary=True))
     assert found.p_value == pytest.approx(3 - math.sqrt(5), rel=1e-4)
     # Of three, (1 - d)^3 = d at d = 0.317672, a root of d^3 - 3 d^2 + 4 d - 1.
@@ -169,5 +170,5 @@ def test_what_cannot_be_audited_is_refused(risks, level, said):
 
 def test_risks_between_are_not_binary():
     for test in (lambda r: mean_interval(r, binary=True), lambda r: excess_p_value(r, 0.1, binary=True)):
-        with pytest.raises(ValueError, match="risks must be 0 or 1 if binary, got 0.5"):
+        with pytest.raises(ValueError, match=r"risks must be 0 or 1 if binary, got 0\.5"):
             test([0.0, 0.5])
