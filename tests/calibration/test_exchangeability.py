@@ -39,6 +39,10 @@ def test_one_image_against_one_says_nothing_and_what_is_alike_neither():
     assert exchangeability_p_value(np.ones((9, 3)), np.ones((7, 3))) == 1.0
 
 
+def test_the_smallest_p_value_is_that_of_one_division_among_all():
+    assert exchangeability_p_value(np.zeros((20, 1)), np.ones((20, 1)), permutations=49) == 1 / 50
+
+
 def test_units_of_features_are_no_matter():
     rng = np.random.default_rng(2)
     first, second = rng.random((20, 3)), rng.random((30, 3)) + 0.1

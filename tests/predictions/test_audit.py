@@ -170,6 +170,20 @@ def test_blank_images_do_not_count_and_nothing_but_blank_ones_is_refused(calibra
         audit_folder(calibrated, opened(tmp_path, calibrated))
 
 
+def test_blank_images_of_the_calibration_are_not_compared(root, seen, alike, tmp_path):
+    """Ten images without foreground, whose maps are of nothing, change neither the cutoff nor the comparison."""
+    wrote(tmp_path, 60, 0)
+    for number in range(10):
+        for kind, mode in (("maps", np.uint8), ("masks", bool)):
+            Image.fromarray(np.zeros((SIZE, SIZE), mode)).save(tmp_path / kind / f"blank_{number}.png")
+    found = [calibrate_folder(opened(place), ALPHA) for place in (root / "seen", tmp_path)]
+    assert found[0].result.cutoff == found[1].result.cutoff
+    audits = [audit_folder(each, opened(root / "alike", each)) for each in found]
+    # The order of the calibration's images decides which permutations are drawn, and blank ones come first by name.
+    assert audits[0].promises[0].exchangeability == audits[1].promises[0].exchangeability
+    assert audits[1].identity.endswith("none of the 150 images is one of the calibration's 70")
+
+
 def test_an_older_scorer_has_no_features_and_is_told_so(root, calibrated, alike, tmp_path):
     older = CalibratedMaps(calibrated.result, replace(calibrated.fitted, features=None))
     older.save(tmp_path / "c.json")
