@@ -131,17 +131,24 @@ def _new_models(
             _run(served, step, {**settings, **_learning_settings(step, learn, max_epochs)})
         _run(served, "calibrate", {**settings, "samples": check})
         result = load_calibration(target / f"calibration_{served.method}.json")
-        made, before = ((each.kind, each.controls) for each in (result, served.calibration(level)))
+        made, before = (_promise(each) for each in (result, served.calibration(level)))
         if made != before:
             raise ValueError(
-                f"bundle must be calibrated for the promise that is served, {' of '.join(before)}, got "
-                f"{' of '.join(made)}; set guarantee in its configs to that, or calibrate the served models anew."
+                f"bundle must be calibrated for the promise that is served, {before}, got {made}; set guarantee in its "
+                "configs to that, or calibrate the served models anew."
             )
         if not all(result.promised):  # which the models that are served may have promised
             raise ValueError(
                 f"annotations must hold enough images of each class, got: {result.guarantee}. Annotate more of it."
             )
     return result, f"{number:03}"
+
+
+def _promise(result: CalibrationResult) -> str:
+    """What is promised, and how, but for the level."""
+    settings = ", ".join(f"{name}={value}" for name, value in sorted(result.settings.items()))
+    rule = ", with a referral" if result.referral is not None else ""
+    return f"{result.kind} of {result.controls}" + (f" ({settings})" if settings else "") + rule
 
 
 def _learning_settings(step: str, samples: list[dict[str, Any]], max_epochs: int) -> dict[str, Any]:

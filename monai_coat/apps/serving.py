@@ -20,7 +20,7 @@ from torch import Tensor
 from monai_coat.apps.causes import by_its_cause
 from monai_coat.apps.limits import MOST_VOXELS, Limits
 from monai_coat.bundles import step_configs
-from monai_coat.calibration import CalibrationResult, load_calibration
+from monai_coat.calibration import CalibrationResult, load_calibration, promise_in_words
 from monai_coat.data import check_readable
 from monai_coat.files import read_json
 from monai_coat.files.names import is_volume
@@ -206,7 +206,8 @@ class CalibratedBundle:
         maps = level.parser.get_parsed_content("restore")(data)["pred"]
         classes = len(self.classes)
         labels: MetaTensor = CertaintyMap(level.possible, level.certain)(maps[:classes])  # type: ignore[assignment]
-        return Prediction(labels, self._result(level, labels, maps[classes:], thresholds))
+        result = self._result(level, labels, maps[classes:], thresholds)
+        return Prediction(labels, result | self._decision(level, labels, maps[:classes]))
 
     def _check_image(self, image: str | os.PathLike[str]) -> None:
         """Refuse by its header what is too large, cannot be read, or is not what the segmenter takes."""
@@ -232,12 +233,19 @@ class CalibratedBundle:
             "method": self.method,
             "alpha": level.possible.alpha,
             "guarantee": level.possible.guarantee,
+            "in_words": promise_in_words(level.possible),
             "certain_guarantee": level.certain.guarantee,
             "n": list(level.possible.n),
             "thresholds": [round(float(value), 6) for value in thresholds[0]] if thresholds is not None else None,
             "sizes": sizes,
             "expected_size": {name: round(float(size), 1) for name, size in expected.items()},
         }
+
+    def _decision(self, level: _Level, labels: MetaTensor, scores: Tensor) -> dict[str, Any]:
+        """Whether the image is referred to somebody, if the calibration has a rule."""
+        if level.possible.referral is None:
+            return {}
+        return level.possible.referral.decide(self.certainty.possible(labels[0]), scores)
 
 
 def _current(home: Path) -> Path:

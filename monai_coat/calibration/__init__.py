@@ -26,14 +26,19 @@ from monai_coat.calibration.guarantees import (
     MeanGuarantee,
     PerGroup,
     PerPatient,
+    Referring,
     Weighted,
     as_guarantee,
     calibrate,
     calibrate_maps,
     guarantee_named,
+    promise_in_words,
 )
 from monai_coat.calibration.identity import PipelineIdentity, identity_of
 from monai_coat.calibration.mean_tests import excess_p_value, mean_interval
+from monai_coat.calibration.pilot import Pilot, pilots_of
+from monai_coat.calibration.planning import PilotPlan, Plan, images_needed_for, plan_calibration, size_wanted
+from monai_coat.calibration.referral import Referral
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks import (
     RISKS,
@@ -50,6 +55,7 @@ from monai_coat.calibration.risks import (
     WorstClassFalseNegativeRate,
     risk_named,
 )
+from monai_coat.calibration.scatter import Scatter, misses_among, scatter
 from monai_coat.calibration.score_forms import ScoreForms
 from monai_coat.calibration.statistics import (
     BinnedStatistic,
@@ -65,16 +71,17 @@ from monai_coat.calibration.statistics import (
     WeightedStatistic,
     WorstClassStatistic,
 )
+from monai_coat.calibration.statistics.base import update_with
 from monai_coat.calibration.statistics.collected import CollectedStatistic
 from monai_coat.calibration.statistics.distributed import gather_objects, gather_statistic
 from monai_coat.calibration.statistics.file import (
     load_statistic,
-    merge_statistics,
     pack_statistic,
     save_statistic,
     unpack_statistic,
 )
 from monai_coat.calibration.statistics.merging import merge_sites
+from monai_coat.calibration.statistics.site_files import merge_groups, merge_statistics
 from monai_coat.calibration.subgroups import GroupAudit, SlabAudit, audit_groups, audit_worst_slab, size_strata
 from monai_coat.calibration.summary import printed_cutoffs, printed_number, summary_of
 
@@ -114,8 +121,14 @@ __all__ = [
     "PatientStatistic",
     "PerGroup",
     "PerPatient",
+    "Pilot",
+    "PilotPlan",
     "PipelineIdentity",
+    "Plan",
+    "Referral",
+    "Referring",
     "Risk",
+    "Scatter",
     "ScoreForms",
     "SizeStrata",
     "SlabAudit",
@@ -141,23 +154,32 @@ __all__ = [
     "gather_statistic",
     "guarantee_named",
     "identity_of",
+    "images_needed_for",
     "load_calibration",
     "load_statistic",
     "map_features",
     "mean_interval",
+    "merge_groups",
     "merge_sites",
     "merge_statistics",
+    "misses_among",
     "pack_calibration",
     "pack_statistic",
+    "pilots_of",
+    "plan_calibration",
     "printed_cutoffs",
     "printed_number",
+    "promise_in_words",
     "risk_bound",
     "risk_named",
     "save_calibration",
     "save_statistic",
+    "scatter",
     "share_of_level",
     "size_strata",
+    "size_wanted",
     "summary_of",
     "unpack_calibration",
     "unpack_statistic",
+    "update_with",
 ]

@@ -16,6 +16,7 @@ import torch
 
 from monai_coat.calibration.guarantees import GUARANTEES, Guarantee, PerGroup, guarantee_named
 from monai_coat.calibration.identity import PipelineIdentity
+from monai_coat.calibration.referral import Referral
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks import RISKS, risk_named
 from monai_coat.files import read_json, write_json
@@ -33,7 +34,8 @@ __all__ = [
 FORMAT = "monai_coat calibration"
 VERSION = 2
 OF_GROUP = ("cutoff", "n", "n_empty", "risk", "guarantee")
-LATER: dict[str, Any] = {"settings": {}, "groups": {}}
+NO_GROUPS: dict[str, Any] = {"groups": {}, "referral": None}
+LATER: dict[str, Any] = {"settings": {}, **NO_GROUPS}
 """Entries that files of older releases do not have."""
 
 
@@ -78,6 +80,7 @@ def _content(result: CalibrationResult) -> dict[str, Any]:
     values = {**asdict(result), "identity": result.identity.to_json()}
     # A group is of the same pipeline, and only says what is its own.
     values["groups"] = {name: {key: values["groups"][name][key] for key in OF_GROUP} for name in values["groups"]}
+    values["referral"] = None if result.referral is None else result.referral.to_json()
     content = {"format": FORMAT, "version": VERSION, **values, "versions": versions}
     return {**content, "checksum": _checksum(content)}
 
@@ -150,17 +153,17 @@ def _checksum(content: dict[str, Any]) -> str:
 
 def _result(content: dict[str, Any]) -> CalibrationResult:
     """The result in ``content`` if every entry is there, of its kind and possible, and words and numbers agree."""
-    values = {
-        **LATER,
-        **{field.name: content[field.name] for field in fields(CalibrationResult) if field.name in content},
-    }
+    known = {**LATER, **content}
+    values = {field.name: known[field.name] for field in fields(CalibrationResult)}
     values["identity"] = PipelineIdentity.from_json(values["identity"])
     if str(values["controls"]).partition("(")[0] not in RISKS or values["kind"] not in GUARANTEES:
         raise ValueError(f"controls and kind must be known, got {values['controls']!r} and {values['kind']!r}")
+    if values["referral"] is not None:
+        values["referral"] = Referral.from_json(values["referral"])
     if not isinstance(values["settings"], dict) or not isinstance(values["groups"], dict):
         raise ValueError("settings and groups must be objects")
     guarantee = guarantee_named(values["kind"], risk_named(values["controls"]), values["alpha"], values["settings"])
-    inner = {"kind": values["settings"].get("guarantee", values["kind"]), "settings": _inner(guarantee), "groups": {}}
+    inner = {"kind": values["settings"].get("guarantee", values["kind"]), "settings": _inner(guarantee), **NO_GROUPS}
     values["groups"] = {
         str(name): _with_tuples({**values, **inner, **{key: group[key] for key in OF_GROUP}})
         for name, group in values["groups"].items()

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from monai_coat.calibration.grouping import as_grouping
 from monai_coat.calibration.identity import PipelineIdentity
+from monai_coat.calibration.referral import Referral
 from monai_coat.calibration.risks import RISKS, risk_named
 from monai_coat.functional import exact_level
 
@@ -45,6 +48,7 @@ class CalibrationResult:
         settings: what else the guarantee was made with, such as its ``delta``.
         groups: of a promise for each group, the result of each by name. ``cutoff`` is then the safest of them, which
             keeps the promise of every group that has one, and ``risk`` is that of images at their group's cutoff.
+        referral: rule by which images are referred to somebody, if there is one.
 
     Raises:
         TypeError: if an entry is of another type.
@@ -63,10 +67,14 @@ class CalibrationResult:
     kind: str = "expected_risk"
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     groups: Mapping[str, CalibrationResult] = field(default_factory=dict, hash=False)
+    referral: Referral | None = None
 
     def __post_init__(self) -> None:
         exact_level(self.alpha)
         _check_types(self)
+        # A group is of the same pipeline, also where that is said afterwards.
+        groups = {name: _of_pipeline(group, self) for name, group in self.groups.items()}
+        object.__setattr__(self, "groups", groups)
         _check_entries(self)
         _check_promised(self)
         _check_words(self)
@@ -94,10 +102,30 @@ class CalibrationResult:
             )
         return self.groups[group] if self.groups else self
 
+    def for_image(self, scores: Tensor, meta: Mapping[str, Any] | None = None) -> CalibrationResult:
+        """The result of the group of an image; of a promise without groups it is the result itself.
+
+        Args:
+            scores: score map ``(C, *spatial)``.
+            meta: metadata of the image.
+
+        Raises:
+            ValueError: if the image does not say its group, or no image of it was calibrated on.
+        """
+        if not self.groups:
+            return self
+        return self.of_group(as_grouping(self.settings["key"]).group_of(scores, meta))
+
     @property
     def shift(self) -> tuple[float, ...]:
         """COAT's t', minus the cutoff: subtracted from all thresholds of a margin scorer; positive = larger masks."""
         return tuple(-cutoff for cutoff in self.cutoff)
+
+
+def _of_pipeline(group: CalibrationResult, whole: CalibrationResult) -> CalibrationResult:
+    """The result of a group with method and identity of the whole."""
+    same = (group.method, group.identity) == (whole.method, whole.identity)
+    return group if same else replace(group, method=whole.method, identity=whole.identity)
 
 
 def _check_entries(result: CalibrationResult) -> None:
@@ -122,6 +150,8 @@ def _check_types(result: CalibrationResult) -> None:
             raise TypeError(f"{name} must be text, got {type(getattr(result, name)).__name__}")
     if not isinstance(result.settings, Mapping) or not isinstance(result.groups, Mapping):
         raise TypeError("settings and groups must be mappings")
+    if not all(isinstance(group, CalibrationResult) for group in result.groups.values()):
+        raise TypeError("groups must hold a result of each")
     if any(len(group.cutoff) != len(result.cutoff) for group in result.groups.values()):
         raise ValueError(f"groups must have the {len(result.cutoff)} classes of the result")
 

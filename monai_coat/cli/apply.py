@@ -15,6 +15,7 @@ from typing import Any
 from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of, inputs_of
 from monai_coat.cli.outcome import Outcome
 from monai_coat.cli.output import check_output
+from monai_coat.cli.promise_options import add_table, table_of
 
 __all__ = ["add_to", "run_command"]
 
@@ -39,6 +40,7 @@ def add_to(commands: Any) -> None:
         help="DICOM series of images, by name: writes <name>_seg.dcm too",
     )
     command.add_argument("--segmentation-type", choices=TYPES, default=TYPES[0], help="of these (default BINARY)")
+    add_table(command)
     command.add_argument("--output", type=Path, required=True, help="folder to write to")
     command.set_defaults(run=run_command)
 
@@ -50,7 +52,7 @@ def run_command(options: argparse.Namespace) -> Outcome:
     check_output(options.output, inputs_of(options))
     calibrated = load_calibrated_maps(options.calibration)
     certain = None if options.certain is None else load_calibrated_maps(options.certain)
-    folder = folder_of(options, calibrated.format)
+    folder = folder_of(options, calibrated.format, table=table_of(options))
     dicom = None if options.series is None else DicomOutput(options.series, options.segmentation_type)
     rows = apply_calibration(calibrated, folder, options.output, certain, dicom)
     logging.getLogger(__name__).info("masks of %d images: %s", len(folder), calibrated.result.guarantee)

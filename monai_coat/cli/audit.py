@@ -13,6 +13,7 @@ from monai_coat.cli.level import level
 from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of, inputs_of
 from monai_coat.cli.outcome import Outcome
 from monai_coat.cli.output import check_output
+from monai_coat.cli.promise_options import add_table, table_of
 
 if TYPE_CHECKING:
     from monai_coat.data import PredictionFolder
@@ -42,7 +43,7 @@ def add_to(commands: Any) -> None:
         "--group-by", choices=["prefix"], help="groups by what names of files have before the first '_' or digit"
     )
     groups.add_argument("--key", help="column of --table that names each image's group, such as site")
-    command.add_argument("--table", type=Path, help="CSV file with a column id, the names of images, and others")
+    add_table(command)
     command.add_argument("--seed", type=int, default=0, help="of permutations and of the worst slab")
     command.add_argument("--output", type=Path, default=Path("audit"), help="folder to write report and figure to")
     command.set_defaults(run=run_command)
@@ -50,16 +51,15 @@ def add_to(commands: Any) -> None:
 
 def run_command(options: argparse.Namespace) -> Outcome:
     """Run the command."""
-    from monai_coat.data import read_image_table
     from monai_coat.predictions import audit_data, audit_folder, load_calibrated_maps, write_audit
 
     if options.key is not None and options.table is None:
         raise ValueError(f"table must be given with a key, got none for {options.key!r}; add --table FILE.")
-    check_output(options.output, [*inputs_of(options), *([options.table] if options.table else [])])
+    check_output(options.output, inputs_of(options))
     calibrated = load_calibrated_maps(options.calibration)
-    table = None if options.table is None else read_image_table(options.table)
-    folder = folder_of(options, calibrated.format)
-    audit = audit_folder(calibrated, folder, options.level, _groups(options, folder, table), table, options.seed)
+    table = table_of(options)
+    folder = folder_of(options, calibrated.format, table=table)
+    audit = audit_folder(calibrated, folder, options.level, _groups(options, folder, table), options.seed)
     files = write_audit(audit, options.output)
     logging.getLogger(__name__).info("%s", audit.sentence)
     return Outcome(files, audit_data(audit), BROKEN if audit.verdict == "broken" else 0)

@@ -12,14 +12,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from monai_coat.cli.level import level
 from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of, inputs_of
 from monai_coat.cli.outcome import Outcome
 from monai_coat.cli.output import check_output
+from monai_coat.cli.promise_options import add_promise, guarantee_of, table_of
 
 __all__ = ["add_to", "run_command"]
-
-RISKS = ("false_negative_rate", "worst_class_false_negative_rate", "false_positive_ratio")
 
 
 def add_to(commands: Any) -> None:
@@ -31,10 +29,7 @@ def add_to(commands: Any) -> None:
         "calibrate --probs maps --labels masks --alpha 0.1",
     )
     add_maps(command)
-    command.add_argument("--alpha", type=level, default=0.1, help="tolerated level of the risk, 0.1 for 10 %%")
-    command.add_argument(
-        "--risk", choices=RISKS, default=RISKS[0], help="what is promised to be at most alpha, on average over images"
-    )
+    add_promise(command)
     command.add_argument("--scorer", type=Path, help="file of 'fit'; else there is one threshold for all images")
     command.add_argument("--output", type=Path, default=Path("calibration.json"), help="file to write")
     command.set_defaults(run=run_command)
@@ -42,14 +37,17 @@ def add_to(commands: Any) -> None:
 
 def run_command(options: argparse.Namespace) -> Outcome:
     """Run the command."""
-    from monai_coat.calibration import ExpectedRisk, risk_named
+    from monai_coat.calibration import promise_in_words
     from monai_coat.predictions import calibrate_folder, describe_calibration, load_scorer, plain_values, scorer_beside
 
     check_output(options.output, inputs_of(options))
     check_output(scorer_beside(options.output), inputs_of(options))
-    guarantee = ExpectedRisk(risk_named(options.risk), options.alpha)
+    guarantee = guarantee_of(options)
     fitted = None if options.scorer is None else load_scorer(options.scorer)
-    calibrated = calibrate_folder(folder_of(options), guarantee=guarantee, fitted=fitted)
+    folder = folder_of(options, table=table_of(options))
+    calibrated = calibrate_folder(folder, guarantee=guarantee, fitted=fitted)
     files = calibrated.save(options.output)
+    words = promise_in_words(calibrated.result)
     logging.getLogger(__name__).info("%s", describe_calibration(calibrated))
-    return Outcome(files, plain_values(calibrated.result))
+    logging.getLogger(__name__).info("in words: %s", words)
+    return Outcome(files, {**plain_values(calibrated.result), "in_words": words})

@@ -16,6 +16,7 @@ from typing import Any
 from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of, inputs_of
 from monai_coat.cli.outcome import Outcome
 from monai_coat.cli.output import check_output
+from monai_coat.cli.promise_options import add_table, table_of
 
 __all__ = ["add_to", "run_command"]
 
@@ -31,6 +32,7 @@ def add_to(commands: Any) -> None:
     command.add_argument("calibration", type=Path, help="file of 'calibrate'")
     add_maps(command, said=False)
     command.add_argument("--images", type=Path, metavar="FOLDER", help="the images, for the pictures")
+    add_table(command)
     command.add_argument("--output", type=Path, required=True, help="folder to write table, records and pictures to")
     command.set_defaults(run=run_command)
 
@@ -41,7 +43,7 @@ def run_command(options: argparse.Namespace) -> Outcome:
 
     check_output(options.output, inputs_of(options))
     calibrated = load_calibrated_maps(options.calibration)
-    folder = folder_of(options, calibrated.format, options.images)
+    folder = folder_of(options, calibrated.format, options.images, table_of(options))
     tables = evaluate_folder(calibrated, folder, options.output)
     rows = {name: [_plain(asdict(row)) for row in table] for name, table in tables.items()}
     return Outcome([options.output], {"guarantee": calibrated.result.guarantee, "classes": rows})

@@ -13,7 +13,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from monai_coat.cli import apply, audit, calibrate, compare, evaluate, export, fit, label_app, merge, overlay
+from monai_coat.cli import apply, audit, calibrate, compare, evaluate, export, fit, label_app, merge, overlay, plan
 
 __all__ = ["main"]
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "output has the names of files, or JSON.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command in (calibrate, fit, apply, evaluate, audit, compare, overlay, merge, export, label_app):
+    for command in (plan, calibrate, fit, apply, evaluate, audit, compare, overlay, merge, export, label_app):
         command.add_to(commands)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

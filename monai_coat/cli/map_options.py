@@ -71,12 +71,13 @@ def add_maps(command: argparse.ArgumentParser, labels: bool = True, said: bool =
 
 
 def folder_of(
-    options: argparse.Namespace, format: MapFormat | None = None, images: Path | None = None
+    options: argparse.Namespace, format: MapFormat | None = None, images: Path | None = None, table: Any = None
 ) -> PredictionFolder:
-    """The folder of predictions that options speak of."""
-    from monai_coat.data import open_predictions
+    """The folder of predictions that options speak of, with what a table says of its images."""
+    from monai_coat.data import open_predictions, with_table
 
-    return open_predictions(maps_of(options), getattr(options, "labels", None), images, said_of(options), format)
+    folder = open_predictions(maps_of(options), getattr(options, "labels", None), images, said_of(options), format)
+    return folder if table is None else with_table(folder, table)
 
 
 def maps_of(options: argparse.Namespace) -> Any:
@@ -102,7 +103,10 @@ def inputs_of(options: argparse.Namespace) -> list[Path]:
     """Every file and folder that a command reads."""
     probs = _folders(options.probs or [])
     places = list(probs.values()) if isinstance(probs, dict) else [probs] if isinstance(probs, str) else probs
-    more = [getattr(options, name, None) for name in ("masks", "labels", "images", "scorer", "calibration", "certain")]
+    more = [
+        getattr(options, name, None)
+        for name in ("masks", "labels", "images", "scorer", "calibration", "certain", "table")
+    ]
     return [Path(place) for place in [*places, *more] if place is not None]
 
 

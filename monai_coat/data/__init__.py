@@ -7,6 +7,7 @@ from __future__ import annotations
 from monai_coat.data.arrays import axes_that_fit
 from monai_coat.data.class_labels import ClassLabels
 from monai_coat.data.datasets import data_directory, folder_datalist, load_datalist
+from monai_coat.data.described_images import with_table
 from monai_coat.data.dicom_seg import Segment, write_dicom_seg
 from monai_coat.data.dicom_series import DicomSeries
 from monai_coat.data.grids import to_grid
@@ -22,10 +23,11 @@ from monai_coat.data.masks import read_label_map, read_mask, read_masks
 from monai_coat.data.near_duplicates.appearance import perceptual_hash
 from monai_coat.data.near_duplicates.duplicates import drop_duplicates, group_duplicates
 from monai_coat.data.partition import Partition, PartitionBy, partition
-from monai_coat.data.prediction_folder import PredictionFolder, calibrate_saved_maps, open_predictions
+from monai_coat.data.prediction_folder import PredictionFolder, open_predictions
 from monai_coat.data.public.layouts import LAYOUTS, Layout
 from monai_coat.data.public.reader import download_dataset, read_layout
 from monai_coat.data.readable import check_readable
+from monai_coat.data.saved_maps import calibrate_saved_maps
 from monai_coat.data.saved_partition import open_partition
 from monai_coat.data.seen_images import refuse_seen, save_seen
 from monai_coat.data.stamps import file_stamps, hash_of_transforms, hash_with_files
@@ -77,6 +79,7 @@ __all__ = [
     "synthetic_images",
     "synthetic_maps",
     "to_grid",
+    "with_table",
     "write_dicom_seg",
     "write_synthetic_dataset",
 ]

@@ -16,7 +16,11 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from monai_coat.calibration import CalibrationResult, CoverageStatistic, ScoreForms, Statistic, calibrate
+from monai_coat.calibration import (
+    ScoreForms,
+    Statistic,
+    update_with,
+)
 from monai_coat.data.find_format import format_of
 from monai_coat.data.map_format import MapFormat, MapOptions, foreground_channels, refuse_softmax
 from monai_coat.data.map_listing import Folder, Folders, list_maps
@@ -25,9 +29,8 @@ from monai_coat.data.nnunet import NNUNet, find_nnunet
 from monai_coat.data.sample_maps import all_channels, distances, label_map, mask_of_one, on_map, source_of, unit_of
 from monai_coat.data.volumes import VALUES
 from monai_coat.files.progress import followed
-from monai_coat.functional import images_needed
 
-__all__ = ["PredictionFolder", "calibrate_saved_maps", "open_predictions"]
+__all__ = ["PredictionFolder", "open_predictions", "opened"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ class PredictionFolder:
     """Predictions of a network, image by image; see :func:`open_predictions`.
 
     Attributes:
-        samples: dictionaries with ``id``, ``probs`` and perhaps ``label`` and ``image``.
+        samples: dictionaries with ``id``, ``probs`` and perhaps ``label``, ``image`` and ``meta``.
         format: how the maps are read.
         options: what was said about them.
         nnunet: the description of the dataset, if they are nnU-Net's.
@@ -153,7 +156,7 @@ class PredictionFolder:
             scores = maps.as_tensor() if score is None else score(maps, masks, source_of(sample))
             try:
                 of_scores.take(scores[None])
-                statistic.update(scores[None], masks[None])
+                update_with(statistic, scores[None], masks[None], [sample.get("meta", {})])
             except ValueError as error:
                 raise ValueError(f"{error} (in {source_of(sample)})") from None
             del maps, masks, scores  # before the next ones are read
@@ -201,54 +204,10 @@ def open_predictions(
     samples = list_maps(probs, {"labels": labels, "images": images}, options.suffix, nnunet)
     count = 1 if isinstance(probs, Mapping) else len(folders)
     names = tuple(probs) if isinstance(probs, Mapping) else ()
-    return _opened(samples, options, format, nnunet, count, names)
+    return opened(samples, options, format, nnunet, count, names)
 
 
-def calibrate_saved_maps(samples: Sequence[Sample], alpha: float, threshold: float | None = None) -> CalibrationResult:
-    r"""Conformal risk control of saved probability maps: the exact threshold for new maps of the same network.
-
-    The images must be exchangeable with new ones, and the network must not have seen them.
-
-    Args:
-        samples: dictionaries with paths ``probs`` and ``label``, as :func:`map_datalist` lists them. Each map is taken
-            at its own size, which its mask must have; see :func:`read_map` and :func:`~monai_coat.data.read_masks`. The
-            mask of a volume is brought to the map's order of axes.
-        alpha: tolerated mean false negative rate, in (0, 1).
-        threshold: foreground is where a mask is at least this; None: masks are of 0 and 1, or 0 and 255.
-
-    Returns:
-        The result of :func:`~monai_coat.calibration.calibrate`; its cutoff is a probability.
-
-    Raises:
-        ValueError: if a file cannot be read, or does not say what is foreground; a map is not in [0, 1]; its mask has
-            another size or lies elsewhere; or there are too few for ``alpha``.
-
-    Example:
-        >>> from PIL import Image
-        >>> from monai_coat.data import map_datalist, write_synthetic_dataset
-        >>> root = getfixture("tmp_path")
-        >>> write_synthetic_dataset(root, count=20, spatial_size=(16, 16))
-        >>> (root / "maps").mkdir()
-        >>> for path in (root / "synthetic/masks").iterdir():
-        ...     soft = Image.open(path).resize((8, 8), Image.Resampling.BOX).resize((16, 16), Image.Resampling.BILINEAR)
-        ...     soft.save(root / "maps" / path.name)
-        >>> result = calibrate_saved_maps(map_datalist(root / "maps", root / "synthetic/masks"), alpha=0.1)
-        >>> 0.2 < result.cutoff[0] < 0.9
-        True
-
-    Source:
-        Angelopoulos et al., Conformal Risk Control (ICLR 2024), section 3.
-    """
-    images_needed(alpha)  # a level that is none is told before anything is read
-    folder = _opened(samples, MapOptions(mask_threshold=threshold))
-    statistic = CoverageStatistic()
-    forms = folder.collect(statistic)
-    result = calibrate(statistic, alpha)
-    forms.warn_of_everything(result)
-    return result
-
-
-def _opened(
+def opened(
     samples: Sequence[Sample],
     options: MapOptions,
     format: MapFormat | None = None,
@@ -256,6 +215,7 @@ def _opened(
     folders: int = 1,
     names: tuple[str, ...] = (),
 ) -> PredictionFolder:
+    """The folder of samples that are listed already; see :func:`open_predictions`."""
     found = format_of(samples, options, nnunet, names) if format is None else format
     if options.are_masks != found.values.startswith("distance"):
         given, wanted = ("masks", "maps") if options.are_masks else ("maps", "masks")

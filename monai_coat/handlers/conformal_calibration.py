@@ -23,8 +23,10 @@ from monai_coat.calibration import (
     identity_of,
     save_calibration,
     summary_of,
+    update_with,
 )
 from monai_coat.handlers._intake import ScoreIntake
+from monai_coat.handlers.batch_metadata import batch_metadata
 from monai_coat.networks import AdaptiveSegmenter, unwrap_adaptive_segmenter
 
 __all__ = ["ConformalCalibration"]
@@ -51,10 +53,12 @@ class ConformalCalibration:
         output_transform: takes ``(scores, labels)`` out of the engine's output: two batches ``(B, C, *spatial)`` or two
             lists of maps ``(C, *spatial)``, whose sizes may differ. For MONAI's engines
             ``monai.handlers.from_engine(["pred", "label"])``.
-        guarantee: what is promised, in place of ``alpha``.
+        guarantee: what is promised, in place of ``alpha``. Metadata that it asks for, such as the site of each image,
+            are taken from the engine's batch, or from its MetaTensors' metadata.
         pipeline: what stands around the network, by name, such as
             ``{"preprocessing": transforms, "inferer": inferer}``, see :func:`~monai_coat.calibration.identity_of`. It
             becomes part of the artifact, and with another one the calibration is refused.
+
 
     Raises:
         TypeError: if ``network`` is not an :class:`~monai_coat.networks.AdaptiveSegmenter`, or not exactly one of
@@ -124,8 +128,11 @@ class ConformalCalibration:
         Raises:
             RuntimeError: if the network is in training mode.
         """
+        rows, taken = batch_metadata(engine.state.batch, self.guarantee.keys), 0
         for scores, labels in self.intake.pairs(engine, self.output_transform):
-            self.statistic.update(scores, labels)
+            meta = None if rows is None else rows[taken : taken + len(scores)]
+            update_with(self.statistic, scores, labels, meta)
+            taken += len(scores)
 
     def epoch_completed(self, engine: Engine) -> None:
         """Calibrate, leave the result in the engine's state, and log it."""

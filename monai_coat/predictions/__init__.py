@@ -13,6 +13,7 @@ from monai_coat.predictions.dicom_output import DicomOutput
 from monai_coat.predictions.evaluate import evaluate_folder, records_of_folder
 from monai_coat.predictions.fit import fit_folder, fit_scorer
 from monai_coat.predictions.fitted_scorer import FittedScorer, load_scorer
+from monai_coat.predictions.plan import plan_folder, write_plan
 
 __all__ = [
     "CalibratedMaps",
@@ -31,8 +32,10 @@ __all__ = [
     "load_calibrated_maps",
     "load_scorer",
     "plain_values",
+    "plan_folder",
     "prefix_of",
     "records_of_folder",
     "scorer_beside",
     "write_audit",
+    "write_plan",
 ]

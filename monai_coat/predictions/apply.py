@@ -18,7 +18,7 @@ import numpy as np
 from monai.data import MetaTensor
 from torch import Tensor
 
-from monai_coat.calibration import printed_number
+from monai_coat.calibration import CalibrationResult, printed_number
 from monai_coat.data import PredictionFolder
 from monai_coat.files import replacing, write_json
 from monai_coat.files.names import is_volume
@@ -33,6 +33,7 @@ __all__ = ["apply_calibration"]
 logger = logging.getLogger(__name__)
 
 COLUMNS = ("id", "class", "threshold", "size", "millilitres", "share")
+DECISION = ("decision", "why")
 
 
 def apply_calibration(
@@ -68,9 +69,8 @@ def apply_calibration(
             belong together.
     """
     names = folder.format.names or ("foreground",)
-    cut = ConformalMask(calibrated.result)
     segmentations = None if dicom is None else dicom.begin(folder, output, calibrated, certain)
-    graded = None if certain is None else CertaintyMap(calibrated.result, certain.result)
+    graded = None if certain is None else _graded(calibrated, certain)
     output, rows = Path(output), []
     _check_places(folder, [output, *(output / name for name in names)])
     if graded is not None:
@@ -83,9 +83,13 @@ def apply_calibration(
     for sample in followed(folder.samples, len(folder), logger, "apply"):
         maps = folder.read(sample)
         scores = MetaTensor(calibrated.fitted.score(maps), meta=maps.meta)
-        sets = cut(scores).as_subclass(Tensor).bool()
-        thresholds = calibrated.fitted.thresholds(maps, calibrated.result.cutoff)
-        rows += _rows(sample, sets, thresholds, names, maps, calibrated.result.controls)
+        result = calibrated.for_image(scores, sample)
+        sets = ConformalMask(result)(scores).as_subclass(Tensor).bool()
+        thresholds = calibrated.fitted.thresholds(maps, result.cutoff)
+        rows += [
+            {**row, **_decision(result, sets, scores)}
+            for row in _rows(sample, sets, thresholds, names, maps, result.controls)
+        ]
         if segmentations is not None:
             segmentations.write(sample, sets, scores, maps)
         if graded is not None:
@@ -97,10 +101,25 @@ def apply_calibration(
     if graded is not None:
         write_json(output / "labels.json", CertaintyLabels(names).values)
     with replacing(output / "sets.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS if calibrated.result.referral is None else (*COLUMNS, *DECISION))
         writer.writeheader()
         writer.writerows(rows)
     return rows
+
+
+def _decision(result: CalibrationResult, sets: Tensor, scores: Tensor) -> dict[str, str]:
+    """Whether an image is referred, if the calibration has a rule."""
+    if result.referral is None:
+        return {}
+    found = result.referral.decide(sets, scores)
+    return {"decision": found["decision"], "why": "; ".join(found["why"])}
+
+
+def _graded(calibrated: CalibratedMaps, certain: CalibratedMaps) -> CertaintyMap:
+    """What makes label maps, of cutoffs that are the same for all images."""
+    if calibrated.result.groups or certain.result.groups:
+        raise ValueError("certain must go with calibrations of all images, got one for each group; leave it out.")
+    return CertaintyMap(calibrated.result, certain.result)
 
 
 def _check_places(folder: PredictionFolder, places: Sequence[Path]) -> None:

@@ -35,8 +35,6 @@ __all__ = ["FolderAudit", "PromiseAudit", "audit_folder", "prefix_of"]
 
 logger = logging.getLogger(__name__)
 
-Metadata = Mapping[str, Mapping[str, str]]
-
 
 @dataclass(frozen=True)
 class PromiseAudit:
@@ -112,7 +110,6 @@ def audit_folder(
     folder: PredictionFolder,
     level: float = 0.05,
     groups: Mapping[str, str] | None = None,
-    table: Metadata | None = None,
     seed: int = 0,
 ) -> FolderAudit:
     """Audit a calibration on predictions with masks of images that nothing was learned from.
@@ -122,10 +119,10 @@ def audit_folder(
 
     Args:
         calibrated: the calibration.
-        folder: predictions with masks, opened with the format of the calibration.
+        folder: predictions with masks, opened with the format of the calibration; with metadata, see
+            :func:`~monai_coat.data.with_table`, if the promise is for each group or over patients.
         level: tolerated probability of finding any promise broken although all hold, in (0, 1).
         groups: name of each image's group by id, such as its site, whose mean risks are reported; None for none.
-        table: metadata of each image by id, for promises that are made of groups or patients.
         seed: of the permutations and of the worst slab.
 
     Returns:
@@ -138,7 +135,7 @@ def audit_folder(
     """
     level = check_delta(level, "level")
     promises = single_promises(calibrated)
-    images = audited_images(calibrated, folder, promises, table)
+    images = audited_images(calibrated, folder, promises)
     share = level / len(promises)
     known = calibrated.fitted.features
     found = tuple(

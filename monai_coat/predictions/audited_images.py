@@ -11,13 +11,15 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_coat.calibration import FEATURES, MetadataKey, PerGroup, Risk, as_grouping
+from monai_coat.calibration import FEATURES, as_grouping
+from monai_coat.calibration.grouping import value_of
 from monai_coat.data import PredictionFolder
 from monai_coat.data.sample_maps import source_of
 from monai_coat.files.progress import followed
@@ -30,7 +32,6 @@ __all__ = ["AuditedImages", "audited_images"]
 logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
-Metadata = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class AuditedImages:
         sizes: share of the image that is foreground, ``(n, K)``.
         features: ``(n, K, F)``.
         groups: name of the group whose promise is about the image; None if there is one promise for all.
-        units: what is averaged over, such as the patient; empty if images are.
+        units: what is averaged over, such as the patient; empty texts if images are.
     """
 
     ids: tuple[str, ...]
@@ -87,7 +88,7 @@ class AuditedImages:
 
 
 def audited_images(
-    calibrated: CalibratedMaps, folder: PredictionFolder, promises: Sequence[SinglePromise], table: Metadata | None
+    calibrated: CalibratedMaps, folder: PredictionFolder, promises: Sequence[SinglePromise]
 ) -> AuditedImages:
     """Read every image of a folder once, and keep what its audit needs.
 
@@ -95,7 +96,6 @@ def audited_images(
         calibrated: the calibration.
         folder: predictions with masks, opened with its format.
         promises: what was promised.
-        table: metadata of each image by id, or None.
 
     Raises:
         ValueError: naming the file, as :func:`~monai_coat.predictions.audit_folder`.
@@ -107,18 +107,20 @@ def audited_images(
     features: list[Tensor] = []
     sizes: list[Tensor] = []
     groups: list[str | None] = []
+    units: list[str] = []
     for sample, maps, masks in followed(folder.pairs(), len(folder), logger, "audit"):
         source = source_of(sample)
         _refuse_known(calibrated, token_of(maps.as_tensor(), masks), source, tokens)
         scores = calibrated.fitted.score(maps)
-        group = _group_of(calibrated, scores, (table or {}).get(str(sample["id"])), source)
-        result = calibrated.result if group is None else calibrated.result.groups.get(group)
+        group = _group_of(calibrated, scores, sample)
+        cutoff = torch.tensor((calibrated.result if group is None else calibrated.result.groups[group]).cutoff)
         for key, risk in risks.items():
-            of_risk[key].append(_risks(risk, scores, masks, None if result is None else result.cutoff))
+            of_risk[key].append(risk.image_risk(scores[None], masks[None], cutoff)[0])
         ids.append(str(sample["id"]))
         features.append(image_features(maps, masks)[:, 1:])
         sizes.append(masks.flatten(1).double().mean(1))
         groups.append(group)
+        units.append(_unit_of(promises[0].unit, sample))
         del maps, masks, scores  # before the next ones are read
     return AuditedImages(
         ids=tuple(ids),
@@ -126,15 +128,8 @@ def audited_images(
         sizes=torch.stack(sizes).numpy(),
         features=torch.stack(features).double().numpy(),
         groups=tuple(groups),
-        units=_units(promises[0].unit, ids, table),
+        units=tuple(units),
     )
-
-
-def _risks(risk: Risk, scores: Tensor, masks: Tensor, cutoff: tuple[float, ...] | None) -> Tensor:
-    """Risks of one image, ``(K,)``; NaN of one about whose group nothing is promised."""
-    at = 0.0 if cutoff is None else cutoff[0] if len(cutoff) == 1 else torch.tensor(cutoff)
-    found = risk.image_risk(scores[None], masks[None], at)[0]
-    return torch.full_like(found, torch.nan) if cutoff is None else found
 
 
 def _refuse_known(calibrated: CalibratedMaps, token: str | None, source: str, tokens: dict[str, str]) -> None:
@@ -150,28 +145,18 @@ def _refuse_known(calibrated: CalibratedMaps, token: str | None, source: str, to
     tokens[token] = source
 
 
-def _group_of(calibrated: CalibratedMaps, scores: Tensor, meta: Mapping[str, str] | None, source: str) -> str | None:
+def _group_of(calibrated: CalibratedMaps, scores: Tensor, sample: Mapping[str, Any]) -> str | None:
     """The group whose promise is about an image; None if there is one promise for all."""
     result = calibrated.result
-    if result.kind != PerGroup.name:
+    if not result.groups:
         return None
-    grouping = as_grouping(str(result.settings["key"]))
-    if isinstance(grouping, MetadataKey) and meta is None:
-        raise ValueError(
-            f"table must say the {grouping.key!r} of each image, as the promise is for each, got none of {source}; "
-            "give it, with a column id."
-        )
-    return grouping.group_of(scores, meta)
+    calibrated.for_image(scores, sample)  # refuses an image of no group that was calibrated on
+    return as_grouping(str(result.settings["key"])).group_of(scores, sample.get("meta"))
 
 
-def _units(key: str, ids: Sequence[str], table: Metadata | None) -> tuple[str, ...]:
-    if not key:
-        return ()
-    known = {name: (table or {}).get(name, {}).get(key, "") for name in ids}
-    missing = [name for name, value in known.items() if not value]
-    if missing:
-        raise ValueError(
-            f"table must say the {key!r} of each image, over which the promise is, got none of {missing[0]!r}; give "
-            "it, with a column id."
-        )
-    return tuple(known.values())
+def _unit_of(key: str, sample: Mapping[str, Any]) -> str:
+    """What an image's risk is averaged over with that of others, such as the patient; empty if nothing is."""
+    try:
+        return str(value_of(sample.get("meta"), key)) if key else ""
+    except ValueError as error:
+        raise ValueError(f"{error} (in {sample['id']}; a table says it, --table)") from None

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from monai.data import MetaTensor
@@ -24,15 +26,18 @@ from monai_coat.calibration import (
     check_calibration_fits,
     identity_of,
     load_calibration,
+    risk_named,
     save_calibration,
 )
 from monai_coat.data import MapFormat, PredictionFolder
 from monai_coat.predictions.fitted_scorer import FittedScorer, image_features, load_scorer, token_of
 from monai_coat.scorers import ProbabilityScorer
 
-__all__ = ["CalibratedMaps", "calibrate_folder", "load_calibrated_maps", "scorer_beside"]
+__all__ = ["CalibratedMaps", "calibrate_folder", "load_calibrated_maps", "named_for", "scorer_beside"]
 
 logger = logging.getLogger(__name__)
+
+AnyGuarantee = TypeVar("AnyGuarantee", bound=Guarantee)
 
 CALIBRATED = "calibrated on"
 
@@ -61,6 +66,17 @@ class CalibratedMaps:
     def format(self) -> MapFormat:
         """How the maps are read."""
         return MapFormat.from_entries(self.result.identity.pipeline)
+
+    def for_image(self, scores: Tensor, sample: Mapping[str, Any]) -> CalibrationResult:
+        """The result of the group of an image, see :meth:`~monai_coat.calibration.CalibrationResult.for_image`.
+
+        Raises:
+            ValueError: naming its file, if the image's group is not known, or was not calibrated on.
+        """
+        try:
+            return self.result.for_image(scores, sample.get("meta"))
+        except ValueError as error:
+            raise ValueError(f"{error} (in {sample['id']}; a table says it, --table)") from None
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
         """Write the calibration, and beside it its scorer; returns both files.
@@ -106,7 +122,7 @@ def calibrate_folder(
             f"maps must be as those that the scorer was fitted to, but differ in {', '.join(differences)}; fit it to "
             "maps of this kind."
         )
-    promised = _named(as_guarantee(guarantee, alpha), folder.format)
+    promised = named_for(as_guarantee(guarantee, alpha), folder.format)
     sources: dict[str, str] = {}
     features: list[Tensor] = []
     statistic = promised.statistic()
@@ -134,7 +150,7 @@ def calibrate_folder(
     return CalibratedMaps(result, replace(fitted, format=folder.format, seen=seen, features=torch.stack(features)))
 
 
-def _named(guarantee: Guarantee, format: MapFormat) -> Guarantee:
+def named_for(guarantee: AnyGuarantee, format: MapFormat) -> AnyGuarantee:
     """The guarantee, with the names of the classes if it has none."""
     if guarantee.class_names or not format.names or not hasattr(guarantee, "__dataclass_fields__"):
         return guarantee
@@ -157,13 +173,19 @@ def load_calibrated_maps(path: str | os.PathLike[str]) -> CalibratedMaps:
         logger.warning("%s is not there: nothing tells whether an image is one of the calibration's", beside)
     fitted = CRC if has_none else load_scorer(beside)
     try:
-        if not has_none and list(fitted.seen.values()).count(CALIBRATED) < max(result.n):
-            raise ValueError(f"it has not seen the {max(result.n)} images of the calibration")
+        _check_seen(fitted, result, has_none)
         expected = replace(identity_of(fitted.scorer), pipeline=format.to_entries())
         check_calibration_fits(result, classes=format.count, identity=expected)
     except ValueError as error:
         raise ValueError(f"{beside} must be the scorer that {path} was made with ({error})") from None
     return CalibratedMaps(result, replace(fitted, format=format))
+
+
+def _check_seen(fitted: FittedScorer, result: CalibrationResult, has_none: bool) -> None:
+    """Images without foreground have no token, as blank ones are alike: where they count, nothing can be said."""
+    all_have_tokens = "with foreground" in risk_named(result.controls).counted
+    if all_have_tokens and not has_none and list(fitted.seen.values()).count(CALIBRATED) < max(result.n):
+        raise ValueError(f"it has not seen the {max(result.n)} images of the calibration")
 
 
 def scorer_beside(path: Path) -> Path:

@@ -80,4 +80,5 @@ def _whole(cutoff: float, scale: int) -> int:
 
 def plain_values(result: CalibrationResult) -> dict[str, Any]:
     """A result as values that JSON has."""
-    return {**asdict(result), "identity": result.identity.to_json()}
+    referral = None if result.referral is None else result.referral.to_json()
+    return {**asdict(result), "identity": result.identity.to_json(), "referral": referral}

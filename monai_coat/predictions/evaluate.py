@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from monai.data import MetaTensor
 from torch import Tensor
@@ -52,7 +53,7 @@ def records_of_folder(calibrated: CalibratedMaps, folder: PredictionFolder) -> d
     records: dict[str, Rows] = {name: {first: [], calibrated.result.method or "calibrated": []} for name in names}
     for sample, maps, masks in followed(folder.pairs(), len(folder), logger, "evaluate"):
         calibrated.fitted.refuse_seen(token_of(maps.as_tensor(), masks), sample["probs"])
-        half, sets = _sets(calibrated, maps)
+        half, sets = _sets(calibrated, maps, sample)
         for method, inside in zip(records[names[0]], (half, sets), strict=True):
             rows = image_records(str(sample["id"]), maps.as_tensor(), inside, masks)
             for name, row in zip(names, rows, strict=True):
@@ -91,9 +92,10 @@ def evaluate_folder(
     return tables
 
 
-def _sets(calibrated: CalibratedMaps, maps: MetaTensor) -> tuple[Tensor, Tensor]:
+def _sets(calibrated: CalibratedMaps, maps: MetaTensor, sample: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """The set at 0.5 and the calibrated one, bool ``(C, *spatial)``."""
-    cut = ConformalMask(calibrated.result)(calibrated.fitted.score(maps))
+    scores = calibrated.fitted.score(maps)
+    cut = ConformalMask(calibrated.for_image(scores, sample))(scores)
     return maps.as_tensor() >= 0.5, cut.as_subclass(Tensor).bool()
 
 
@@ -115,7 +117,8 @@ class _Pictures:
         panels: list[Panel] = []
         for title, name in chosen:
             sample, maps, masks = shown[name]
-            sets = dict(zip(records, (each[self.index].numpy() for each in _sets(self.calibrated, maps)), strict=True))
+            both = (each[self.index].numpy() for each in _sets(self.calibrated, maps, sample))
+            sets = dict(zip(records, both, strict=True))
             covered = {method: coverage[method][name] for method in records}
             label, image = masks[self.index].numpy(), picture_of(sample, maps, self.index)
             if label.ndim == 2:

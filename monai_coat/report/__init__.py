@@ -11,6 +11,7 @@ from monai_coat.report.compare_classes import compare_classes, orthogonal_panels
 from monai_coat.report.evaluate_classes import evaluate_classes
 from monai_coat.report.page import draw_page
 from monai_coat.report.panels import Panel, choose_panels
+from monai_coat.report.plan import draw_plan, plan_to_markdown
 from monai_coat.report.records import ImageRecord, load_records, predict_all_records, save_records
 from monai_coat.report.table import MethodSummary, comparison_table, save_table, summarize, to_csv, to_markdown
 
@@ -27,10 +28,12 @@ __all__ = [
     "comparison_table",
     "draw_audit",
     "draw_page",
+    "draw_plan",
     "evaluate_classes",
     "load_certain",
     "load_records",
     "orthogonal_panels",
+    "plan_to_markdown",
     "predict_all_records",
     "save_records",
     "save_table",

@@ -9,8 +9,6 @@ from fractions import Fraction
 import torch
 from hypothesis import strategies as st
 
-from monai_coat.calibration import RISKS, FalseNegativeRate
-
 # Few values, so that ties within and between images and classes are the rule.
 VALUES = (-0.5, 0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -53,8 +51,3 @@ def false_positive_ratio(pixels, cutoff):
     background = [score for score, inside in pixels if not inside]
     size = min(sum(inside for _, inside in pixels), len(background))
     return min(Fraction(1), Fraction(sum(score >= cutoff for score in background), size)) if size else None
-
-
-def example_of(name):
-    """A risk of the table, with settings where it has no usual ones."""
-    return RISKS[name](FalseNegativeRate(), 0.2) if name == "exceeds" else RISKS[name]()

@@ -46,9 +46,9 @@ def edit(path, **entries):
 
 
 def forge(path, **entries):
-    """Overwrite entries, and the checksum with them."""
-    content = json.loads(path.read_text()) | entries
-    content.pop("checksum")
+    """Overwrite entries, and the checksum with them; None removes them."""
+    content = json.loads(path.read_text()) | entries | {"checksum": None}
+    content = {key: value for key, value in content.items() if value is not None}
     text = json.dumps(content, sort_keys=True)
     path.write_text(json.dumps({**content, "checksum": hashlib.sha256(text.encode()).hexdigest()}))
 
@@ -177,11 +177,24 @@ def test_other_versions_are_refused(path, version):
         load_calibration(path)
 
 
-@pytest.mark.parametrize("entry", [field.name for field in fields(CalibrationResult)])
+LATER = ("settings", "groups")
+
+
+@pytest.mark.parametrize("entry", [field.name for field in fields(CalibrationResult) if field.name not in LATER])
 def test_missing_entries_are_named(path, entry):
     edit(path, **{entry: None})
     with pytest.raises(ValueError, match=rf"is damaged \('{entry}'\); calibrate again"):
         load_calibration(path)
+
+
+@pytest.mark.parametrize("entry", LATER)
+def test_files_of_releases_that_did_not_have_an_entry_are_read_and_others_were_edited(path, entry):
+    edit(path, **{entry: None})
+    with pytest.raises(ValueError, match="was changed after it was written"):
+        load_calibration(path)
+    save_calibration(RESULT, path)
+    forge(path, settings=None, groups=None)
+    assert load_calibration(path) == RESULT
 
 
 IMPOSSIBLE = [

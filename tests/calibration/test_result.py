@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_coat.calibration import RISKS, CalibrationResult, ExpectedRisk, PipelineIdentity
+from monai_coat.calibration import CalibrationResult, ExpectedRisk, PipelineIdentity
+from tests.calibration.rows import EXAMPLES
 
 RESULT = CalibrationResult((0.25, -0.5), 0.1, (99, 120), (1, 0), (0.0875, 0.09), "E[FNR] <= 0.1")
 
@@ -102,14 +103,14 @@ def test_the_mean_risk_may_be_as_large_as_its_images_support_and_no_larger(n, mi
         CalibrationResult((0.5,), alpha, (n,), (0,), (float(budget / n) * (1 + 1e-6) + 1e-9,), words)
 
 
-@pytest.mark.parametrize("risk", [make() for make in RISKS.values()], ids=list(RISKS))
+@pytest.mark.parametrize("risk", EXAMPLES.values(), ids=EXAMPLES)
 def test_the_words_of_every_risk_fit_that_risk_alone(risk):
     words = ExpectedRisk(risk, 0.1).promise
     assert changed(controls=risk.key, guarantee=words).guarantee == words
-    for other in RISKS.values():
-        if other().key != risk.key:
+    for other in EXAMPLES.values():
+        if other.key != risk.key:
             with pytest.raises(ValueError, match="guarantee must be about"):
-                changed(controls=other().key, guarantee=words)
+                changed(controls=other.key, guarantee=words)
 
 
 def test_another_kind_of_guarantee_may_allow_another_risk():

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import replace
 
@@ -13,8 +14,9 @@ import torch
 from PIL import Image
 
 from monai_coat import comparison
+from monai_coat.calibration import ExpectedRisk, scatter, size_wanted
 from monai_coat.cli import main
-from tests.fenced import sections_of
+from tests.fenced import DOCS, sections_of
 
 PAGE = sections_of("predictions.md")
 COMMANDS = sections_of("predictions.md", "")
@@ -74,6 +76,18 @@ def test_which_method_on_my_data(tmp_path, monkeypatch):
     assert chosen[0].image_size == (176, 176)
     assert len(comparison.load_protocol("volumes").methods) == 12
     assert "| MEG |" in (tmp_path / "compared/tables.md").read_text()
+
+
+def test_how_many_images_to_label(tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        run("How many images to label")
+    assert {path.name for path in (tmp_path / "planned").iterdir()} == {"plan.json", "plan.md", "plan.png"}
+    assert "9 calibration images with foreground" in caplog.text
+    text = " ".join((DOCS / "predictions.md").read_text().split())
+    for row in (scatter(ExpectedRisk(alpha=0.1), n) for n in (9, 50)):
+        low, high = math.floor(row.low * 1000) / 1000, math.ceil(row.high * 1000) / 1000
+        assert f"between {low:g} and {high:g}" in text
+    assert f"from {size_wanted(ExpectedRisk(alpha=0.1), 0.02)} images on" in text
 
 
 def test_what_is_certain_too(tmp_path):

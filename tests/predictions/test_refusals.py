@@ -19,8 +19,8 @@ from PIL import Image
 from monai_coat.calibration import load_calibration, save_calibration
 from monai_coat.calibration.risks import RISKS as RISK_TABLE
 from monai_coat.cli import main
-from monai_coat.cli.calibrate import RISKS
 from monai_coat.cli.fit import METHODS
+from monai_coat.cli.promise_options import RISKS
 from monai_coat.functional import float32_below
 from monai_coat.predictions import fit_scorer, load_calibrated_maps, load_scorer
 from monai_coat.predictions.describe import _margin, _whole

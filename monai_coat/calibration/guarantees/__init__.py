@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,10 @@ from monai_coat.calibration.guarantees.growing import GrowingSet
 from monai_coat.calibration.guarantees.learn_then_test import LearnThenTest
 from monai_coat.calibration.guarantees.per_group import PerGroup
 from monai_coat.calibration.guarantees.per_patient import PerPatient
+from monai_coat.calibration.guarantees.referring import Referring
 from monai_coat.calibration.guarantees.weighted import Weighted
+from monai_coat.calibration.result import CalibrationResult
+from monai_coat.calibration.risks import risk_named
 from monai_coat.calibration.risks.base import Risk
 
 __all__ = [
@@ -27,11 +31,13 @@ __all__ = [
     "MeanGuarantee",
     "PerGroup",
     "PerPatient",
+    "Referring",
     "Weighted",
     "as_guarantee",
     "calibrate",
     "calibrate_maps",
     "guarantee_named",
+    "promise_in_words",
 ]
 
 GUARANTEES: Mapping[str, type[Guarantee]] = {
@@ -52,7 +58,8 @@ def guarantee_named(kind: str, risk: Risk, alpha: float, settings: Mapping[str, 
             made around, which takes the settings that are not its own.
 
     Raises:
-        ValueError: if the name is none, or a setting is missing or none of it.
+        TypeError: if a setting is of another type, or the guarantee is not for this risk.
+        ValueError: if the name is none, or a setting is missing, none of it or impossible.
 
     Example:
         >>> from monai_coat.calibration import FalseNegativeRate
@@ -62,13 +69,31 @@ def guarantee_named(kind: str, risk: Risk, alpha: float, settings: Mapping[str, 
     if kind not in GUARANTEES:
         raise ValueError(f"guarantee must be one of {', '.join(GUARANTEES)}, got {kind!r}; is it of a newer version?")
     row, rest = GUARANTEES[kind], dict(settings or {})
+    arguments: tuple[Any, ...] = risk, alpha
+    if row in (PerGroup, PerPatient, Weighted):
+        own: dict[str, Any] = {name: rest.pop(name) for name in ("key", "largest") if name in rest}
+        arguments, rest = (guarantee_named(rest.pop("guarantee", ExpectedRisk.name), risk, alpha, rest),), own
     try:
-        if row not in (PerGroup, PerPatient, Weighted):
-            return row(risk, alpha, **rest)  # type: ignore[call-arg]
-        own = {name: rest.pop(name) for name in ("key", "largest") if name in rest}
-        inner = guarantee_named(rest.pop("guarantee", ExpectedRisk.name), risk, alpha, rest)
-        return row(inner, **own)  # type: ignore[arg-type]
+        inspect.signature(row).bind(*arguments, **rest)
     except TypeError as error:
         raise ValueError(
             f"guarantee must have the settings of {kind!r}, got {dict(settings or {})} ({error})."
         ) from None
+    return row(*arguments, **rest)
+
+
+def promise_in_words(result: CalibrationResult) -> str:
+    """The promise of a calibration as a sentence: of whom it is, and what it is not.
+
+    Example:
+        >>> promise_in_words(CalibrationResult((0.25,), 0.1, (99,), (1,), (0.0875,), "E[FNR] <= 0.1")).split(". ")[0]
+        'Over new images with foreground, the share of the foreground that is missed is at most 0.1 on average'
+    """
+    guarantee = guarantee_named(result.kind, risk_named(result.controls), result.alpha, result.settings)
+    words = guarantee.in_words(result)
+    few = [index for index, kept in enumerate(result.promised) if not kept]
+    if few:
+        words += f" Nothing is promised about class {', '.join(map(str, few))}, of which there were too few images."
+    if result.referral is not None:
+        words += f" Of new images, {result.referral.words}."
+    return words

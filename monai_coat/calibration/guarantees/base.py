@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
-from monai_coat.calibration.statistics.base import Budget, Solution, Statistic
+from monai_coat.calibration.statistics.base import LARGEST, Budget, Solution, Statistic
 from monai_coat.calibration.statistics.copies import warn_of_copies
+from monai_coat.functional import exact_level
 
-__all__ = ["Guarantee", "MeanGuarantee", "images_for"]
+__all__ = ["Guarantee", "MeanGuarantee", "check_risk", "images_for", "sentence_of"]
 
 
 class Guarantee(ABC):
@@ -49,6 +50,32 @@ class Guarantee(ABC):
     def keys(self) -> tuple[str, ...]:
         """Metadata that its statistic asks of every image."""
         return ()
+
+    def in_words(self, result: CalibrationResult) -> str:
+        """The promise as one sentence: of whom it is, and what it is not.
+
+        Args:
+            result: what :meth:`calibrate` returned.
+        """
+        return f"{self.lead}{sentence_of(self.risk, self.alpha, self.units)} {self.limits}"
+
+    @property
+    def lead(self) -> str:
+        """What stands before the sentence: how sure it is, or for whom it is repeated."""
+        return ""
+
+    @property
+    def units(self) -> str:
+        """What n is a number of, and the average is over, in words."""
+        return self.risk.counted
+
+    @property
+    def limits(self) -> str:
+        """What the promise is not."""
+        return (
+            "This holds for images that come as the calibration's did, and is not a promise about any single image, "
+            "nor about images from elsewhere."
+        )
 
     def check(self, result: CalibrationResult) -> None:  # noqa: B027  nothing to check is a choice
         """Refuse a result that its own calibration images do not support.
@@ -98,7 +125,7 @@ class MeanGuarantee(Guarantee):
             n=statistic.n,
             n_empty=statistic.n_empty,
             risk=tuple(found.risk for found in solutions),
-            guarantee="; ".join([promise, *remarks, *self._without_promise(statistic.n)]),
+            guarantee="; ".join([promise, *remarks, *self._without_promise(statistic.n, solutions)]),
             controls=self.risk.key,
             kind=self.name,
             settings=self.settings,
@@ -159,6 +186,10 @@ class MeanGuarantee(Guarantee):
                 f"class_names must name the {len(statistic.n)} classes of the scores, got "
                 f"{', '.join(self.class_names)}; name each once."
             )
+        self._check_enough(statistic)
+
+    def _check_enough(self, statistic: Statistic) -> None:
+        """Refuse a statistic with which nothing can be promised of any class."""
         most = max(range(len(statistic.n)), key=lambda index: statistic.n[index])
         if self.budget(statistic.n[most]) < 0:  # not even predicting everything could be promised to meet the level
             remedy = "enlarge the calibration set or raise alpha"
@@ -166,24 +197,51 @@ class MeanGuarantee(Guarantee):
                 remedy = "look at the masks, and at what is foreground in them (--mask-threshold)"
             which = f" of {self.called(most)}" if len(statistic.n) > 1 and not self.risk.joint else ""
             raise ValueError(
-                f"alpha={float(self.alpha)} needs at least {self.images_needed} calibration {self.risk.counted}"
+                f"alpha={float(self.alpha)} needs at least {self.images_needed} calibration {self.units}"
                 f"{which}, got {statistic.n[most]} ({statistic.n_empty[most]} {self.risk.left_out} were left out); "
                 f"{remedy}."
             )
 
-    def _without_promise(self, n: Sequence[int]) -> list[str]:
+    def _without_promise(self, n: Sequence[int], solutions: Sequence[Solution]) -> list[str]:
         """What the words say of each class that has too few images."""
         outcome = "everything" if self.risk.rises else "empty"
         return [
-            f"no promise about {self.called(index)}, whose set is {outcome}: {count} of the "
-            f"{self.images_needed} {self.risk.counted} that it takes"
-            for index, count in enumerate(n)
-            if self.budget(count) < 0
+            f"no promise about {self.called(index)}, whose set is {outcome}: {self._lack(count)}"
+            for index, (count, found) in enumerate(zip(n, solutions, strict=True))
+            if abs(found.cutoff) == LARGEST
         ]
+
+    def _lack(self, count: int) -> str:
+        """Why nothing is promised about a class with so many images."""
+        return f"{count} of the {self.images_needed} {self.units} that it takes"
 
     def called(self, index: int) -> str:
         """What messages and words call a class."""
         return repr(self.class_names[index]) if self.class_names else f"class {index}"
+
+
+def sentence_of(risk: Risk, alpha: float, units: str) -> str:
+    """A risk's level in a sentence.
+
+    Example:
+        >>> from monai_coat.calibration import FalseNegativeRate
+        >>> sentence_of(FalseNegativeRate(), 0.1, "images with foreground")
+        'Over new images with foreground, the share of the foreground that is missed is at most 0.1 on average.'
+    """
+    if risk.binary:
+        return f"Of new {units}, at most {float(100 * exact_level(alpha)):g} in 100 are such that {risk.phrase}."
+    return f"Over new {units}, {risk.phrase} is at most {float(alpha):g} on average."
+
+
+def check_risk(risk: Any) -> None:
+    """Refuse anything but a risk, such as its class.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if not isinstance(risk, Risk):
+        name = risk.__name__ if isinstance(risk, type) else type(risk).__name__
+        raise TypeError(f"risk must be a Risk such as FalseNegativeRate(), got {name}; make one, with brackets.")
 
 
 def images_for(budget: Budget) -> int:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_coat.calibration.guarantees.base import MeanGuarantee
+from monai_coat.calibration.guarantees.base import MeanGuarantee, check_risk
 from monai_coat.calibration.guarantees.search import solve_by
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
@@ -26,6 +26,7 @@ from monai_coat.functional import (
     hinge_budget,
     hoeffding_bentkus_budget,
 )
+from monai_coat.functional.checks import check_delta
 
 __all__ = ["BOUNDS", "ConfidentRisk", "complement"]
 
@@ -65,6 +66,7 @@ class ConfidentRisk(MeanGuarantee):
         class_names: what messages and the words of the promise call the classes.
 
     Raises:
+        TypeError: if ``risk`` is no risk, or a level no number.
         ValueError: if ``alpha`` or ``delta`` is outside (0, 1), the bound is none, or it is binomial and the risk takes
             other values than 0 and 1.
 
@@ -89,11 +91,9 @@ class ConfidentRisk(MeanGuarantee):
     class_names: Sequence[str] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
+        check_risk(self.risk)
         exact_level(self.alpha)
-        if not isinstance(self.delta, float | int) or not 0 < self.delta < 1:
-            raise ValueError(
-                f"delta must be in (0, 1), got {self.delta}; 0.05 keeps the promise in 95 of 100 calibrations."
-            )
+        check_delta(self.delta)
         if self.bound not in BOUNDS:
             raise ValueError(f"bound must be one of {', '.join(BOUNDS)}, got {self.bound!r}; correct the name.")
         if self.bound == "binomial" and not self.risk.binary:
@@ -106,6 +106,11 @@ class ConfidentRisk(MeanGuarantee):
     def promise(self) -> str:
         """The probability that the mean of the risk keeps the level."""
         return f"P({self.risk.expected_words} <= {float(self.alpha)}) >= {complement(self.delta)}"
+
+    @property
+    def lead(self) -> str:
+        """In how many calibrations."""
+        return f"In all but {100 * self.delta:g} of 100 calibrations like this one: "
 
     def scope_over(self, units: str) -> str:
         """Over calibrations, the mean being over images."""

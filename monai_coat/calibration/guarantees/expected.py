@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from monai_coat.calibration.guarantees.base import Guarantee, MeanGuarantee
+from monai_coat.calibration.guarantees.base import Guarantee, MeanGuarantee, check_risk
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
@@ -65,9 +65,7 @@ class ExpectedRisk(MeanGuarantee):
     class_names: Sequence[str] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.risk, Risk):
-            name = self.risk.__name__ if isinstance(self.risk, type) else type(self.risk).__name__
-            raise TypeError(f"risk must be a Risk such as FalseNegativeRate(), got {name}; make one, with brackets.")
+        check_risk(self.risk)
         exact_level(self.alpha)
 
     @property

@@ -56,6 +56,11 @@ class GrowingSet(ConfidentRisk):
         if self.bound != "betting":
             raise ValueError(f"bound must be betting, got {self.bound!r}, which holds for one number of images only.")
 
+    @property
+    def lead(self) -> str:
+        """At which sizes of the set."""
+        return f"Whenever the growing set is calibrated, in all but {100 * self.delta:g} of 100 such sets: "
+
     def scope_over(self, units: str) -> str:
         """Over all calibrations of the set while it grows."""
         return (

@@ -12,15 +12,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_coat.calibration.guarantees.base import Guarantee
+from monai_coat.calibration.guarantees.base import Guarantee, check_risk, sentence_of
 from monai_coat.calibration.guarantees.confident import complement
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks import risk_named
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
-from monai_coat.calibration.statistics.base import Statistic
+from monai_coat.calibration.statistics.base import LARGEST, Statistic
 from monai_coat.calibration.statistics.gridded import GriddedStatistic
 from monai_coat.functional import exact_level, graphical_test, hoeffding_bentkus_p_value, holm_graph, sequence_graph
+from monai_coat.functional.checks import check_delta
 
 __all__ = ["PROCEDURES", "LearnThenTest"]
 
@@ -55,6 +56,7 @@ class LearnThenTest(Guarantee):
         class_names: what messages and the words of the promise call the classes.
 
     Raises:
+        TypeError: if ``risk`` is no risk, or a level no number.
         ValueError: if a level, the grid or the procedure is none.
 
     Example:
@@ -84,16 +86,16 @@ class LearnThenTest(Guarantee):
     class_names: Sequence[str] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
+        check_risk(self.risk)
         for level in (self.alpha, *self.also.values()):
             exact_level(level)
-        if not isinstance(self.delta, float | int) or not 0 < self.delta < 1:
-            raise ValueError(
-                f"delta must be in (0, 1), got {self.delta}; 0.1 keeps the promise in 9 of 10 calibrations."
-            )
+        check_delta(self.delta)
         if self.procedure not in PROCEDURES:
             raise ValueError(f"procedure must be one of {', '.join(PROCEDURES)}, got {self.procedure!r}.")
+        if not isinstance(self.grid, Sequence) or len(self.grid) != 3:
+            raise ValueError(f"grid must be (low, high, steps), got {self.grid}; such as (0, 1, 200) of probabilities.")
         low, high, steps = self.grid
-        if not low < high or steps < 1 or self.joint_differs:
+        if not -LARGEST <= low < high <= LARGEST or steps != int(steps) or steps < 1 or self.joint_differs:
             raise ValueError(
                 f"grid must be (low, high, steps) with low < high, and risks all joint or none, got {self.grid} and "
                 f"{', '.join(risk.key for risk in self.risks)}."
@@ -127,6 +129,16 @@ class LearnThenTest(Guarantee):
         return f"P({' and '.join(parts)}) >= {complement(self.delta)}"
 
     @property
+    def lead(self) -> str:
+        """In how many calibrations."""
+        return f"In all but {100 * self.delta:g} of 100 calibrations like this one: "
+
+    def in_words(self, result: CalibrationResult) -> str:
+        """A sentence of each risk; see :meth:`Guarantee.in_words`."""
+        pairs = zip(self.risks, self.levels, strict=True)
+        return f"{self.lead}{' '.join(sentence_of(risk, alpha, risk.counted) for risk, alpha in pairs)} {self.limits}"
+
+    @property
     def settings(self) -> Mapping[str, Any]:
         """Probability of failure, other risks, grid and procedure."""
         return {
@@ -151,7 +163,7 @@ class LearnThenTest(Guarantee):
         if not isinstance(statistic, GriddedStatistic) or statistic.measures != expected.measures:
             raise TypeError(
                 f"statistic must be sums of {expected.measures} on a grid, got {type(statistic).__name__} of "
-                f"{statistic.measures}; use guarantee.statistic()."
+                f"{getattr(statistic, 'measures', 'nothing')}; use guarantee.statistic()."
             )
         if statistic.cutoffs != expected.cutoffs:
             raise ValueError("statistic must be on the grid of the guarantee, got another; collect it again.")

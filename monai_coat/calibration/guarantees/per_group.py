@@ -13,7 +13,7 @@ from monai_coat.calibration.grouping import Grouping, MetadataKey, as_grouping
 from monai_coat.calibration.guarantees.base import Guarantee, MeanGuarantee
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
-from monai_coat.calibration.statistics.base import Statistic
+from monai_coat.calibration.statistics.base import LARGEST, Statistic
 from monai_coat.calibration.statistics.grouped import GroupedStatistic
 
 __all__ = ["PerGroup"]
@@ -59,6 +59,7 @@ class PerGroup(Guarantee):
     class_names: Sequence[str] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
+        as_grouping(self.key)  # refuses what is none
         if not isinstance(self.guarantee, MeanGuarantee) or self.guarantee.keys:
             raise TypeError(
                 f"guarantee must be one such as ExpectedRisk(risk, alpha), got {self.guarantee!r}; give the inner one."
@@ -84,6 +85,11 @@ class PerGroup(Guarantee):
         """The promise of each group."""
         return f"for each {self.grouping.key}: {self.guarantee.promise}"
 
+    def in_words(self, result: CalibrationResult) -> str:
+        """The sentence for each group; see :meth:`Guarantee.in_words`."""
+        names = ", ".join(result.groups)
+        return f"For each {self.grouping.key} among {names}: {self.guarantee.in_words(result)}"
+
     @property
     def settings(self) -> Mapping[str, Any]:
         """What is promised of each group, and the key."""
@@ -104,6 +110,11 @@ class PerGroup(Guarantee):
             raise TypeError(
                 f"statistic must be one for each group, got {type(statistic).__name__}; use guarantee.statistic(), or "
                 "merge files of which each is of one group."
+            )
+        if statistic.grouping.key != self.grouping.key:
+            raise ValueError(
+                f"statistic must be of the groups by {self.grouping.key!r}, got those by {statistic.grouping.key!r}; "
+                "use guarantee.statistic()."
             )
         guarantee = self.guarantee
         if self.class_names and not guarantee.class_names:
@@ -138,6 +149,7 @@ class PerGroup(Guarantee):
         ]
         words = [f"{self.promise} {self.guarantee.scope}, in each of {', '.join(groups)}"]
         words += [f"{name}: {text}" for name, each in groups.items() for text in _remarks(each)]
+        words += [f"no promise about {self._called(k)} in any" for k, c in enumerate(cutoffs) if abs(c) == LARGEST]
         words += [
             f"nothing is promised about {name}: {count} of the {self.guarantee.images_needed} "
             f"{self.risk.counted} that it takes"
@@ -156,6 +168,10 @@ class PerGroup(Guarantee):
             groups=groups,
         )
 
+    def _called(self, index: int) -> str:
+        names = self.class_names or self.guarantee.class_names
+        return repr(names[index]) if names else f"class {index}"
+
     def check(self, result: CalibrationResult) -> None:
         """Refuse a result without groups, whose groups do not support the promise, or whose cutoff is not the safest.
 
@@ -173,5 +189,5 @@ class PerGroup(Guarantee):
 
 
 def _remarks(result: CalibrationResult) -> list[str]:
-    """What the words of a group say after its promise."""
-    return result.guarantee.split("; ")[1:]
+    """What the words of a group say after its promise; of the whole, "no promise" says that no group has one."""
+    return [text.replace("no promise", "nothing is promised") for text in result.guarantee.split("; ")[1:]]

@@ -21,7 +21,7 @@ __all__ = ["PerPatient"]
 class PerPatient(MeanGuarantee):
     r"""A guarantee over new patients, where a patient's risk is the mean over the patient's images.
 
-    .. math:: L_p(c) = rac{1}{|I_p|} \sum_{i \in I_p} L_i(c), \qquad n = 	ext{number of patients}
+    .. math:: L_p(c) = \frac{1}{|I_p|} \sum_{i \in I_p} L_i(c), \qquad n = \text{number of patients}
 
     Images of one patient are alike, so that calibration and new images are not exchangeable where patients have several
     each; patients are. A patient weighs 1, whether with one image or a hundred. Anything else that images share, such
@@ -63,6 +63,8 @@ class PerPatient(MeanGuarantee):
                 f"risk must be a share of scores to have a mean over a patient's images, got {self.risk.key!r}; take "
                 "false_negative_rate, or leave one image of each patient."
             )
+        if not self.class_names:
+            object.__setattr__(self, "class_names", self.guarantee.class_names)
 
     @property
     def risk(self) -> Risk:  # type: ignore[override]
@@ -78,6 +80,21 @@ class PerPatient(MeanGuarantee):
     def promise(self) -> str:
         """The formula of the guarantee, which is then over patients."""
         return self.guarantee.promise
+
+    @property
+    def lead(self) -> str:
+        """As of the guarantee."""
+        return self.guarantee.lead
+
+    @property
+    def units(self) -> str:
+        """Patients with an image that counts."""
+        return f"patients with {self.risk.counted}"
+
+    @property
+    def limits(self) -> str:
+        """What a patient's risk is, and what the promise is not."""
+        return f"The risk of a patient is the mean over the patient's images. {self.guarantee.limits}"
 
     def scope_over(self, units: str) -> str:
         """Over patients."""

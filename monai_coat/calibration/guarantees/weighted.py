@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,7 +15,7 @@ from monai_coat.calibration.guarantees.expected import ExpectedRisk
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.statistics.base import Solution, Statistic
-from monai_coat.calibration.statistics.units import WeightedStatistic
+from monai_coat.calibration.statistics.units import WeightedStatistic, weight_of
 from monai_coat.functional import exact_level
 
 __all__ = ["Weighted"]
@@ -27,12 +28,13 @@ class Weighted(MeanGuarantee):
     With weight w(x) how many times more often images like x are to come than they were calibrated on, and W at least as
     large as any of these, the cutoff of a risk that rises with it is
 
-    .. math:: \hat c = \max\Big\{c : \sum_{i=1}^{n} w_i L_i(c) + W \le lpha\,\Big(\sum_{i=1}^{n} w_i + W\Big)\Big\},
+    .. math:: \hat c = \max\Big\{c : \sum_{i=1}^{n} w_i L_i(c) + W \le \alpha\,\Big(\sum_{i=1}^{n} w_i + W\Big)\Big\},
 
     and the expected risk of a new image is at most alpha as far as the weights are right: masks of images that look
     alike must be drawn alike in both populations. Weights that were estimated make the promise an estimate, too; the
-    words say so. Few images with large weights tell little: where the effective number of images,
-    :math:`(\sum w)^2 / \sum w^2`, is too small for the level, calibration is refused.
+    words say so. Calibration is refused where even no loss at all would be too much,
+    :math:`\alpha \sum w < (1 - \alpha) W`. Few images of large weight tell little: the message has the number of images
+    of equal weight that would tell as much, :math:`(\sum w)^2 / \sum w^2`.
 
     Args:
         guarantee: an :class:`~monai_coat.calibration.ExpectedRisk`.
@@ -73,6 +75,8 @@ class Weighted(MeanGuarantee):
             )
         if not 0 < self.largest < float("inf"):
             raise ValueError(f"largest must be a positive number, got {self.largest}; no new image may weigh more.")
+        if not self.class_names:
+            object.__setattr__(self, "class_names", self.guarantee.class_names)
 
     @property
     def risk(self) -> Risk:  # type: ignore[override]
@@ -88,6 +92,14 @@ class Weighted(MeanGuarantee):
     def promise(self) -> str:
         """The formula of the guarantee."""
         return self.guarantee.promise
+
+    @property
+    def limits(self) -> str:
+        """What the promise rests on."""
+        return (
+            f"This holds for images that differ from the calibration's by the weights in {self.key!r} only, as far as "
+            "these are right, and is not a promise about any single image."
+        )
 
     def scope_over(self, units: str) -> str:
         """Over images of the other population."""
@@ -112,37 +124,50 @@ class Weighted(MeanGuarantee):
 
     def budget(self, n: int) -> Fraction:
         """Of n images of weight 1: the level of all, less what the new one can lose."""
-        largest = Fraction(str(float(self.largest)))
-        return exact_level(self.alpha) * (n + largest) - largest
+        return self._budget(Fraction(n))
+
+    def _budget(self, total: Fraction) -> Fraction:
+        """Of images of this weight together."""
+        largest = weight_of(self.largest, math.ceil)
+        return exact_level(self.alpha) * (total + largest) - largest
 
     def solve(self, statistic: Statistic) -> tuple[Solution, ...]:
-        """The most useful cutoff of each class; see :meth:`MeanGuarantee.solve`.
+        """The most useful cutoff of each class; see :meth:`MeanGuarantee.solve`."""
+        weighted = self._weighted(statistic)
+        return weighted.solve_weighted([self._budget(weighted.total_weight(k)) for k in range(len(weighted.n))])
+
+    def _weighted(self, statistic: Statistic) -> WeightedStatistic:
+        """The statistic, if it knows the weights of this guarantee.
 
         Raises:
-            TypeError: if the statistic knows no weights.
-            ValueError: if a weight is above the largest, or the effective number of images is too small.
+            TypeError: if it does not.
         """
         if not isinstance(statistic, WeightedStatistic) or statistic.key != self.key:
             raise TypeError(
                 f"statistic must know the {self.key!r} of each image, got {type(statistic).__name__}; use "
                 "guarantee.statistic(). Sums over images cannot be weighted afterwards."
             )
-        if statistic.largest_weight > self.largest:
+        return statistic
+
+    def _check_enough(self, statistic: Statistic) -> None:
+        """Refuse a weight above the largest, and less weight than anything can be promised with."""
+        weighted = self._weighted(statistic)
+        if weighted.largest_weight > weight_of(self.largest, math.ceil):
             raise ValueError(
-                f"{self.key} must be at most {self.largest:g}, got {statistic.largest_weight:g}; cut weights there, or "
-                "raise largest."
+                f"{self.key} must be at most {self.largest:g}, got {float(weighted.largest_weight):g}; cut weights "
+                "there, or raise largest."
             )
-        level, largest = exact_level(self.alpha), Fraction(str(float(self.largest)))
-        budgets = [level * (statistic.total_weight(index) + largest) - largest for index in range(len(statistic.n))]
-        for index, budget in enumerate(budgets):
-            effective = statistic.effective_n(index)
-            if (budget >= 0 and effective < self.guarantee.images_needed) or max(budgets) < 0:
-                raise ValueError(
-                    f"alpha={float(self.alpha)} needs at least {self.guarantee.images_needed} images of equal weight, "
-                    f"got {statistic.n[index]} that tell as much as {effective:.1f} of {self.called(index)}, and a "
-                    f"largest weight of {self.largest:g}; add images like those to come, or lower largest."
-                )
-        return statistic.solve_weighted(budgets)
+        most = max(range(len(weighted.n)), key=weighted.total_weight)
+        if self._budget(weighted.total_weight(most)) < 0:
+            raise ValueError(
+                f"alpha={float(self.alpha)} needs at least {self.guarantee.images_needed} images of the largest "
+                f"weight, {self.largest:g}, or more of less, got {weighted.n[most]} of {self.called(most)}, of weight "
+                f"{float(weighted.total_weight(most)):g} together, that tell as much as "
+                f"{weighted.effective_n(most):.1f} of equal weight; add images like those to come, or lower largest."
+            )
+
+    def _lack(self, count: int) -> str:
+        return f"{count} {self.units} weigh too little"
 
     def check(self, result: CalibrationResult) -> None:
         """Refuse a risk above the level; the weights are not in the result.

@@ -47,6 +47,11 @@ class Risk(ABC):
         """The risk of an image as a formula in words, caps included: what stands in the brackets of ``E[...]``."""
 
     @property
+    def phrase(self) -> str:
+        """The risk in a sentence: what is "at most 0.1 on average", or of a risk that is 0 or 1 what happens."""
+        return self.words
+
+    @property
     def expected_words(self) -> str:
         """The mean of the risk over images, as a formula in words."""
         return f"E[{self.words}]"

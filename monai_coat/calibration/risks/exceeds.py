@@ -67,6 +67,11 @@ class Exceeds(Risk):
         return f"{self.name}({self.risk.key}, {float(self.tolerance)})"
 
     @property
+    def phrase(self) -> str:
+        """In a sentence."""
+        return f"{self.risk.phrase} is more than {float(self.tolerance):g}"
+
+    @property
     def words(self) -> str:
         """An indicator."""
         return f"1{{{self.risk.words} > {float(self.tolerance)}}}"

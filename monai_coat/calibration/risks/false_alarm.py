@@ -71,6 +71,11 @@ class FalseAlarm(_OfEmptyImages):
         return f"{self.name}({self.voxels})"
 
     @property
+    def phrase(self) -> str:
+        """In a sentence."""
+        return "anything is marked" if self.voxels == 1 else f"at least {self.voxels} voxels are marked"
+
+    @property
     def words(self) -> str:
         """An indicator."""
         return f"1{{{self._event}}}"
@@ -119,6 +124,11 @@ class MarkedShare(_OfEmptyImages):
     """
 
     name: ClassVar[str] = "false_alarm_size"
+
+    @property
+    def phrase(self) -> str:
+        """In a sentence."""
+        return "the share of the image that is marked"
 
     @property
     def words(self) -> str:

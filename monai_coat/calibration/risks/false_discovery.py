@@ -37,6 +37,11 @@ class FalseDiscoveryRate(Risk):
     monotone: ClassVar[bool] = False
 
     @property
+    def phrase(self) -> str:
+        """In a sentence."""
+        return "the share of what is marked that is wrong"
+
+    @property
     def words(self) -> str:
         """FDR."""
         return "FDR"

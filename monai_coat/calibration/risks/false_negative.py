@@ -33,6 +33,11 @@ class FalseNegativeRate(Risk):
     name: ClassVar[str] = "false_negative_rate"
 
     @property
+    def phrase(self) -> str:
+        """In a sentence."""
+        return "the share of the foreground that is missed"
+
+    @property
     def words(self) -> str:
         """FNR."""
         return "FNR"

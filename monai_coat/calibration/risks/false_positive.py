@@ -43,6 +43,11 @@ class FalsePositiveRatio(Risk):
     cap: ClassVar[int] = 1
 
     @property
+    def phrase(self) -> str:
+        """In a sentence."""
+        return "what is falsely marked, in sizes of the structure and at most 1,"
+
+    @property
     def words(self) -> str:
         """The ratio with its cap."""
         return f"min({self.cap}, false positives / foreground)"

@@ -56,6 +56,15 @@ class LesionsMissed(Risk):
         return f"{self.name}({float(self.overlap)})"
 
     @property
+    def phrase(self) -> str:
+        """In a sentence."""
+        return (
+            "the share of lesions that are missed"
+            if not self.overlap
+            else f"the share of lesions of which less than {self.overlap:g} is marked"
+        )
+
+    @property
     def words(self) -> str:
         """The share, and the overlap if there is one."""
         return "share of lesions " + (f"less than {float(self.overlap)} covered" if self.overlap else "missed")

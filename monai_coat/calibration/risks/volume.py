@@ -22,6 +22,11 @@ class _OfVolumes(Risk):
     event: ClassVar[str]
 
     @property
+    def phrase(self) -> str:
+        """In a sentence."""
+        return f"the {self.event.replace('set ', 'set is ')}"
+
+    @property
     def words(self) -> str:
         """An indicator."""
         return f"1{{{self.event}}}"

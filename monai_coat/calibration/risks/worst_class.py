@@ -38,6 +38,11 @@ class WorstClassFalseNegativeRate(Risk):
     joint: ClassVar[bool] = True
 
     @property
+    def phrase(self) -> str:
+        """In a sentence."""
+        return "the share of the foreground that is missed of the class that is missed most"
+
+    @property
     def words(self) -> str:
         """FNR of the worst class."""
         return "FNR of the image's worst class"

@@ -173,8 +173,11 @@ class BinnedStatistic(ShareStatistic):
         """Bounds on the cutoff that all scores would give at a level, for a second pass over the same images.
 
         Raises:
+            TypeError: if it is of another risk than the false negative rate, of which alone there is a second pass.
             ValueError: if there are too few images for ``alpha``, or the lowest cutoff of the grid misses too much.
         """
+        if self.measures != FALSE_NEGATIVES.key:
+            raise TypeError(f"risk must be {FALSE_NEGATIVES.key!r} for a second pass, got {self.measures!r}.")
         level, bounds = exact_level(alpha), []
         budgets = [level * (n + 1) - 1 for n in self.n]
         if max(budgets) < 0:

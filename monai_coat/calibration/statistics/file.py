@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,13 @@ from monai_coat.calibration.risks import risk_named
 from monai_coat.calibration.statistics import STATISTICS
 from monai_coat.calibration.statistics.base import Statistic
 from monai_coat.calibration.statistics.collected import CollectedStatistic
-from monai_coat.calibration.statistics.merging import SMALLEST, check_enough, merge_sites
+from monai_coat.calibration.statistics.merging import SMALLEST, check_enough
 from monai_coat.calibration.statistics.npz import LARGEST, arrays_of, read_arrays, write_arrays
 from monai_coat.calibration.statistics.shares import FALSE_NEGATIVES, ShareStatistic
 from monai_coat.files import replacing
 from monai_coat.files.json import parse_json
 
-__all__ = ["load_statistic", "merge_statistics", "pack_statistic", "save_statistic", "unpack_statistic"]
+__all__ = ["load_statistic", "pack_statistic", "save_statistic", "unpack_statistic"]
 
 FORMAT, VERSION = "monai_coat statistic", 2
 VERSION_OF_RISKS = 3
@@ -199,41 +199,6 @@ def _head(text: NDArray[Any] | None) -> dict[str, Any]:
     if head["kind"] not in STATISTICS:
         raise ValueError(f"kind must be one of {', '.join(STATISTICS)}, got {head['kind'][:80]!r}")
     return dict(head)
-
-
-def merge_statistics(
-    paths: Sequence[str | os.PathLike[str]], smallest: int = SMALLEST, largest: int = LARGEST
-) -> CollectedStatistic:
-    """Merge the files of several sites; the result is that of all images at once, to the bit.
-
-    Args:
-        paths: files of :func:`save_statistic`, each of other images.
-        smallest: fewest images of a class in each file of sums, whatever its sender allowed.
-        largest: bytes that a file's arrays may have together, see :func:`load_statistic`.
-
-    Raises:
-        ValueError: if there is no file, or two share an image, or they differ in kind, grid, classes, method, network
-            or pipeline or in the parts of it that they name, or one holds fewer images than ``smallest``.
-
-    Example:
-        >>> from monai_coat.calibration import BinnedStatistic
-        >>> folder = getfixture("tmp_path")
-        >>> for name in ("north", "south"):
-        ...     collected = CollectedStatistic(BinnedStatistic(0.0, 1.0))
-        ...     collected.update(torch.rand(12, 1, 8), torch.ones(12, 1, 8))
-        ...     save_statistic(collected, folder / f"{name}.npz")
-        >>> merge_statistics([folder / "north.npz", folder / "south.npz"]).statistic.n
-        (24,)
-    """
-    sites: dict[str, CollectedStatistic] = {}
-    for path in paths:
-        site = load_statistic(path, largest)
-        if str(path) in sites:
-            raise ValueError(
-                f"paths must be of different images, got {len(site.images)} that are in {path} twice; name it once."
-            )
-        sites[str(path)] = site
-    return merge_sites(sites, smallest, "paths")
 
 
 def _check_counts(collected: CollectedStatistic) -> None:

@@ -7,14 +7,12 @@ Tested by tests/calibration/guarantees/test_learn_then_test.py.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_coat.calibration.statistics.base import Budget, Solution, Statistic, check_same_kind
@@ -47,8 +45,8 @@ class GriddedStatistic(Statistic):
         >>> from monai_coat.calibration import FalseDiscoveryRate, FalseNegativeRate
         >>> statistic = GriddedStatistic((FalseNegativeRate(), FalseDiscoveryRate()), (0.25, 0.75))
         >>> statistic.update(torch.tensor([[[0.5, 0.9]]]), torch.tensor([[[0, 1]]]))
-        >>> statistic.total(0, 0).tolist(), statistic.total(1, 0).tolist()
-        ([0.0, 0.0], [0.5, 0.0])
+        >>> [[float(statistic.total_at(risk, 0, step)) for step in (0, 1)] for risk in (0, 1)]
+        [[0.0, 0.0], [0.5, 0.0]]
     """
 
     kind: ClassVar[str] = "gridded"
@@ -77,13 +75,8 @@ class GriddedStatistic(Statistic):
         """Images that count for one of the risks, per class."""
         return tuple(self.counts[0, risk].tolist())
 
-    def total(self, risk: int, index: int) -> NDArray[np.float64]:
-        """Sum of a risk over the images of a class, at each cutoff, rounded up."""
-        totals: NDArray[np.float64] = np.nextafter(self.sums[risk, index] / UNIT, np.inf)
-        return np.where(self.sums[risk, index] == 0, 0.0, totals)
-
     def total_at(self, risk: int, index: int, step: int) -> Fraction:
-        """Sum of a risk over the images of a class, at one cutoff."""
+        """Sum of a risk over the images of a class, at one cutoff, rounded up."""
         return Fraction(int(self.sums[risk, index, step]), UNIT)
 
     def update(self, scores: Tensor, labels: Tensor) -> None:
@@ -91,7 +84,7 @@ class GriddedStatistic(Statistic):
         maps = float32_below(scores.detach())
         rows = torch.stack(
             [torch.stack([risk.image_risk(maps, labels, c) for c in self.cutoffs], -1) for risk in self.risks]
-        )
+        ).expand(-1, -1, scores.shape[1], -1)  # a joint risk stands for each class
         risks = rows.cpu().numpy()  # (R, B, C, G)
         if self.sums.shape[1] not in (0, risks.shape[2]):
             raise ValueError(
@@ -144,6 +137,6 @@ class GriddedStatistic(Statistic):
         shape = (len(self.risks), counts.shape[2], len(self.cutoffs))
         if sums.shape != shape or counts.shape[:2] != (2, len(self.risks)) or (sums < 0).any() or (counts < 0).any():
             raise ValueError(f"sums must have the shape {shape}, got {sums.shape}")
-        if (sums > counts[0][..., None] * math.ceil(UNIT)).any():
+        if (sums > counts[0][..., None] * UNIT).any():
             raise ValueError("sums must be at most one per image")
         self.sums, self.counts = sums.copy(), counts.copy()

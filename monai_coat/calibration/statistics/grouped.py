@@ -73,6 +73,8 @@ class GroupedStatistic(Statistic):
             ValueError: as :meth:`Statistic.update`, or if an image does not say its group; nothing is added then.
         """
         rows = [None] * len(scores) if meta is None else list(meta)
+        if len(rows) != len(scores):
+            raise ValueError(f"meta must have an entry for each of the {len(scores)} images, got {len(rows)}.")
         names = [self.grouping.group_of(score, row) for score, row in zip(scores, rows, strict=True)]
         known = {*self.groups, *names}
         if len(known) > MOST_GROUPS:
@@ -92,10 +94,17 @@ class GroupedStatistic(Statistic):
 
         Raises:
             TypeError: if the other is of another kind.
-            ValueError: if it is of another risk or number of classes.
+            ValueError: if it is of another risk, grouping or number of classes.
         """
         check_same_kind(self, other)
-        for name, group in other.groups.items():
+        if self.grouping.key != other.grouping.key:
+            raise ValueError(
+                f"other must be of the groups by {self.grouping.key!r}, got those by {other.grouping.key!r}; collect "
+                "both by one."
+            )
+        if self.n and other.n and len(self.n) != len(other.n):
+            raise ValueError(f"other must have the {len(self.n)} classes of this one, got {len(other.n)}.")
+        for name, group in list(other.groups.items()):
             self.groups.setdefault(name, self.make()).merge(group)
 
     def solve(self, budget: Budget) -> tuple[Solution, ...]:

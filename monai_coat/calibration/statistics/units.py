@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ from monai_coat.calibration.statistics.exact import CoverageStatistic
 from monai_coat.calibration.statistics.pool import ScorePool, Weights
 from monai_coat.calibration.statistics.shares import ShareRisk
 
-__all__ = ["PatientStatistic", "WeightedStatistic"]
+__all__ = ["PatientStatistic", "WeightedStatistic", "weight_of"]
 
 UNIT = 2**20
 """Weights are read to parts of this: their sums are then exact, and the same in any order."""
@@ -78,10 +78,11 @@ class _KeyedStatistic(CoverageStatistic):
             ValueError: if the contents contradict themselves.
         """
         check_names(state, ("scores", "entries"))
-        super().load_state_dict(state["scores"])
-        self.entries = [str(entry) for entry in state["entries"]]
-        if any(len(pool) + pool.n_empty != len(self.entries) for pool in self.pools):
+        loaded, entries = CoverageStatistic(self.risk), [str(entry) for entry in state["entries"]]
+        loaded.load_state_dict(state["scores"])
+        if any(len(pool) + pool.n_empty != len(entries) for pool in loaded.pools):
             raise ValueError("entries must be one for each image")
+        self._pools, self.entries = list(loaded.pools), entries
 
 
 class PatientStatistic(_KeyedStatistic):
@@ -168,15 +169,15 @@ class WeightedStatistic(_KeyedStatistic):
                 f"{self.key} must be a weight from {1 / UNIT:.2g} to {LARGEST_WEIGHT}, got {value!r}; divide all "
                 "weights by their mean."
             )
-        return str(round(weight * UNIT))
+        return str(weight_of(weight, round) * UNIT)
 
     def _numerators(self, pool: ScorePool) -> NDArray[np.int64]:
         return np.array([int(entry) for entry in self._entries_of(pool)], dtype=np.int64)
 
     @property
-    def largest_weight(self) -> float:
+    def largest_weight(self) -> Fraction:
         """The largest weight of any image; 0 if there is none."""
-        return max((int(entry) for entry in self.entries), default=0) / UNIT
+        return Fraction(max((int(entry) for entry in self.entries), default=0), UNIT)
 
     def total_weight(self, index: int) -> Fraction:
         """Sum of the weights of a class's images."""
@@ -195,6 +196,11 @@ class WeightedStatistic(_KeyedStatistic):
             weights = Weights(numerators, np.full_like(numerators, UNIT))
             rows.append(self._outside(_solution(pool, weights, budget, self.total_weight(index))))
         return tuple(rows)
+
+
+def weight_of(value: float, rounded: Callable[[Fraction], int]) -> Fraction:
+    """A weight in whole parts of :data:`UNIT`, given the decimal that it prints as and how it is rounded."""
+    return Fraction(rounded(Fraction(str(float(value))) * UNIT), UNIT)
 
 
 def _solution(pool: ScorePool, weights: Weights, budget: Fraction, total: Fraction | int) -> Solution:

@@ -121,7 +121,7 @@ def _worst(images: list[_Image], cutoff: np.float32) -> tuple[NDArray[np.int64],
     for image in images:
         shares = [(int(np.searchsorted(scores, cutoff)), scores.size) for scores in image.classes]
         rows.append(max(shares, key=lambda share: Fraction(*share)))
-    missed, sizes = np.array(rows, dtype=np.int64).T
+    missed, sizes = np.array(rows, dtype=np.int64).reshape(-1, 2).T
     return missed, sizes
 
 

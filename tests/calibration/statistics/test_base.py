@@ -13,24 +13,47 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monai_coat.calibration import (
-    RISKS,
     BinnedStatistic,
     Brackets,
     BracketStatistic,
     ExpectedRisk,
     MapStatistic,
-    WorstClassFalseNegativeRate,
+    risk_named,
 )
 from monai_coat.functional import float32_below
+from tests.calibration.rows import EXAMPLES, MONOTONE, masks_for
 
 MAKERS = {
-    **{name: lambda make=make: make().statistic() for name, make in RISKS.items()},
-    **{f"maps of {name}": lambda make=make: MapStatistic(make()) for name, make in RISKS.items()},
+    **{name: risk.statistic for name, risk in EXAMPLES.items()},
+    **{f"maps of {name}": lambda risk=risk: MapStatistic(risk) for name, risk in EXAMPLES.items()},
     "binned": BinnedStatistic,
     "bracket": lambda: BracketStatistic(Brackets(((-1.0, math.inf),) * 2, 0.5, (3, 3))),
 }
 EVERY = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 GOOD = torch.rand(3, 2, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 0, 1, 0]).expand(3, 2, 4)
+
+COUNTS = {
+    "worst_class_false_negative_rate": ((2, 2), (1, 1)),
+    "false_alarm": ((1, 2), (2, 1)),
+    "false_alarm_size": ((1, 2), (2, 1)),
+    "volume_underestimated": ((3, 3), (0, 0)),
+    "volume_overestimated": ((3, 3), (0, 0)),
+}
+
+
+def filled(statistic):
+    """The statistic after three images that count."""
+    scores, labels = GOOD
+    statistic.update(scores, masks_for(risk_named(statistic.measures), labels))
+    return statistic
+
+
+def solved(statistic):
+    """The result of the expected risk at the level of the brackets; of what it does not admit, the risks at cutoffs."""
+    risk = risk_named(statistic.measures)
+    if risk.monotone:
+        return ExpectedRisk(risk, 0.5).calibrate(statistic)
+    return [[risks.tolist() for risks in statistic.risks_at([cutoff] * 2)] for cutoff in (0.2, 0.5, 0.8)]
 
 
 @EVERY
@@ -46,8 +69,7 @@ GOOD = torch.rand(3, 2, 4, generator=torch.Generator().manual_seed(0)), torch.te
     ],
 )
 def test_what_is_refused_adds_nothing(make, scores, labels, error, message):
-    statistic = make()
-    statistic.update(*GOOD)
+    statistic = filled(make())
     with pytest.raises(error, match=message):
         statistic.update(scores, labels)
     assert (statistic.n, statistic.n_empty) == ((3, 3), (0, 0))
@@ -56,20 +78,19 @@ def test_what_is_refused_adds_nothing(make, scores, labels, error, message):
 @EVERY
 def test_what_was_taken_does_not_change_with_the_input(make):
     statistic, other = make(), make()
-    scores, labels = GOOD[0].clone(), GOOD[1].bool()
+    risk = risk_named(statistic.measures)
+    scores, labels = GOOD[0].clone(), masks_for(risk, GOOD[1]).clone()
     for one in (statistic, other):
         one.update(scores, labels)
-    risk, alpha = RISKS[statistic.measures](), 0.5  # the level of the brackets
-    expected = ExpectedRisk(risk, alpha).calibrate(statistic)
+    expected = solved(statistic)
     scores.zero_()
-    labels.zero_()
-    assert ExpectedRisk(risk, alpha).calibrate(other) == expected
+    labels.fill_(risk.counted == "images without foreground")
+    assert solved(other) == expected
 
 
 @EVERY
 def test_an_empty_statistic_has_no_class_yet_and_changes_nothing_when_merged(make):
-    statistic = make()
-    statistic.update(*GOOD)
+    statistic = filled(make())
     statistic.merge(make())
     assert (statistic.n, statistic.n_empty) == ((3, 3), (0, 0))
     fresh = make()
@@ -83,15 +104,14 @@ def test_it_counts_images_with_and_without_what_the_risk_needs(make):
     statistic = make()
     labels = torch.tensor([[[1, 0, 1, 0], [0, 0, 0, 0]], [[1, 0, 0, 0], [0, 1, 0, 0]], [[0] * 4, [0] * 4]])
     statistic.update(torch.rand(3, 2, 4), labels)
-    joint = statistic.measures == WorstClassFalseNegativeRate.name
-    assert (statistic.n, statistic.n_empty) == (((2, 2), (1, 1)) if joint else ((2, 1), (1, 2)))
+    expected = COUNTS.get(statistic.measures.partition("(")[0], ((2, 1), (1, 2)))
+    assert (statistic.n, statistic.n_empty) == expected
 
 
-@pytest.mark.parametrize("risk", [make() for make in RISKS.values()], ids=list(RISKS))
+@pytest.mark.parametrize("risk", MONOTONE.values(), ids=MONOTONE)
 def test_merging_with_itself_counts_every_image_twice(risk):
     guarantee = ExpectedRisk(risk, 0.5)
-    for statistic in (risk.statistic(), MapStatistic(risk)):
-        statistic.update(*GOOD)
+    for statistic in (filled(risk.statistic()), filled(MapStatistic(risk))):
         statistic.merge(statistic)
         assert statistic.n == (6, 6)
         assert guarantee.calibrate(statistic).n == (6, 6)

@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from monai_coat.calibration import (
-    RISKS,
     BinnedStatistic,
     CollectedStatistic,
     CoverageStatistic,
@@ -32,6 +31,7 @@ from monai_coat.calibration import (
     merge_sites,
     merge_statistics,
     pack_statistic,
+    risk_named,
     save_statistic,
     unpack_statistic,
 )
@@ -69,7 +69,7 @@ def run_command(arguments):
 
 
 def guarantee_of(statistic, alpha=0.1):
-    return ExpectedRisk(RISKS[statistic.measures](), alpha)
+    return ExpectedRisk(risk_named(statistic.measures), alpha)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from monai_coat.calibration import (
-    RISKS,
     ExpectedRisk,
     FalseNegativeRate,
     FalsePositiveRatio,
@@ -24,8 +23,9 @@ from monai_coat.calibration import (
     calibrate,
 )
 from tests.calibration.images import filled, images, tensors
+from tests.calibration.rows import MONOTONE, masks_for
 
-EVERY = pytest.mark.parametrize("risk", [make() for make in RISKS.values()], ids=list(RISKS))
+EVERY = pytest.mark.parametrize("risk", MONOTONE.values(), ids=MONOTONE)
 
 
 class ShareBelow(Risk):
@@ -45,7 +45,7 @@ def total(risk, maps, cutoff, index):
     return sum(Fraction(rate).limit_denominator(14) for rate in rates if rate == rate)  # noqa: PLR0124  leaves out NaN
 
 
-@pytest.mark.parametrize("risk", [ShareBelow(), *(make() for make in RISKS.values())], ids=lambda risk: risk.name)
+@pytest.mark.parametrize("risk", [ShareBelow(), *MONOTONE.values()], ids=lambda risk: risk.name)
 @settings(max_examples=40)
 @given(maps=images(6, 12, classes=2, pixels=7), alpha=st.sampled_from([0.25, 0.3, 0.5]))
 def test_the_cutoff_is_the_most_useful_one_that_keeps_the_bound(risk, maps, alpha):
@@ -83,7 +83,10 @@ def test_merged_and_reloaded_it_is_the_same(risk, maps, rows):
 @given(score=st.floats(-(2.0**100), 2.0**100))
 def test_of_double_precision_the_cutoff_is_the_tightest_float32(risk, score):
     # Nine images with one foreground and one background pixel of that score at alpha 0.1: nothing may be lost.
-    maps, labels = torch.full((9, 1, 2), score, dtype=torch.float64), torch.tensor([[[1, 0]]]).expand(9, 1, 2)
+    maps, labels = (
+        torch.full((9, 1, 2), score, dtype=torch.float64),
+        masks_for(risk, torch.tensor([[[1, 0]]]).expand(9, 1, 2)),
+    )
     statistic = MapStatistic(risk)
     statistic.update(maps, labels)
     (cutoff,) = ExpectedRisk(risk, 0.1).calibrate(statistic).cutoff
@@ -98,7 +101,7 @@ def test_of_double_precision_the_cutoff_is_the_tightest_float32(risk, score):
 @EVERY
 def test_half_precision_and_sizes_may_be_mixed(risk):
     scores = [torch.rand(2, 1, size).to(dtype) for size, dtype in ((5, torch.float16), (9, torch.float32))]
-    labels = [torch.rand(one.shape) < 0.5 for one in scores]
+    labels = [masks_for(risk, torch.rand(one.shape) < 0.5) for one in scores]
     whole, halves = MapStatistic(risk), risk.statistic()
     for statistic in (whole, halves):
         for pair in zip(scores, labels, strict=True):

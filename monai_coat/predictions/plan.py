@@ -1,0 +1,80 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The plan of a calibration, perhaps with a folder of predictions as its pilot, and its files.
+
+Tested by tests/cli/test_plan.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_coat.calibration import Guarantee, MeanGuarantee, PerGroup, Plan, plan_calibration
+from monai_coat.data import PredictionFolder
+from monai_coat.files import replacing, write_json
+from monai_coat.predictions.calibrate import named_for
+from monai_coat.report import draw_plan, plan_to_markdown
+
+__all__ = ["plan_folder", "write_plan"]
+
+logger = logging.getLogger(__name__)
+
+
+def plan_folder(
+    guarantee: Guarantee,
+    folder: PredictionFolder | None = None,
+    sizes: Sequence[int] = (),
+    within: float | None = None,
+) -> Plan:
+    """Plan how many images to calibrate on, and log the plan.
+
+    Args:
+        guarantee: what is to be promised; classes without names get those of the folder.
+        folder: the pilot: predictions with masks of images like those to come, which the network was not trained on;
+            None for no pilot. Its maps are taken as they are, with one threshold for all images.
+        sizes: numbers of calibration images to look at; none for the usual ones.
+        within: how far above alpha the risk of new images may be in 95 of 100 calibrations; None not to ask.
+
+    Raises:
+        TypeError: if the risk is calibrated from whole maps, of which no pilot can be made.
+        ValueError: as :func:`~monai_coat.calibration.plan_calibration`; or naming the file, if one cannot be read.
+    """
+    promise = _of_a_mean(guarantee)
+    if folder is None:
+        return plan_calibration(promise, sizes, within)
+    promise = named_for(promise, folder.format)
+    statistic = promise.statistic()
+    folder.collect(statistic)
+    return plan_calibration(promise, sizes, within, statistic)
+
+
+def _of_a_mean(guarantee: Guarantee) -> MeanGuarantee:
+    """What is promised of one group, or of all images.
+
+    Raises:
+        TypeError: if several risks are promised at once.
+    """
+    inner = guarantee.guarantee if isinstance(guarantee, PerGroup) else guarantee
+    if not isinstance(inner, MeanGuarantee):
+        raise TypeError(
+            f"guarantee must be of one risk, got {guarantee.name}; plan confident_risk of each of its risks, with its "
+            "delta divided by their number."
+        )
+    return inner
+
+
+def write_plan(plan: Plan, output: str | os.PathLike[str]) -> list[Path]:
+    """Write ``plan.json``, ``plan.md`` and ``plan.png`` into a folder; returns the files.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
+    data, table, picture = (Path(output) / f"plan.{kind}" for kind in ("json", "md", "png"))
+    write_json(data, plan.to_json())
+    with replacing(table) as temporary:
+        temporary.write_text(plan_to_markdown(plan) + "\n", encoding="utf-8")
+    draw_plan(plan, picture)
+    return [data, table, picture]
