@@ -11,7 +11,10 @@ from monai_coat.calibration.artifact import (
     save_calibration,
     unpack_calibration,
 )
+from monai_coat.calibration.auditing import AuditedPromise, MeanAudit, audit_mean
 from monai_coat.calibration.drift import DriftWatch, risk_bound, share_of_level
+from monai_coat.calibration.exchangeability import exchangeability_p_value
+from monai_coat.calibration.features import FEATURES, counted_presence, map_features
 from monai_coat.calibration.grouping import Grouping, MetadataKey, SizeStrata, as_grouping
 from monai_coat.calibration.guarantees import (
     GUARANTEES,
@@ -32,6 +35,7 @@ from monai_coat.calibration.guarantees import (
     promise_in_words,
 )
 from monai_coat.calibration.identity import PipelineIdentity, identity_of
+from monai_coat.calibration.mean_tests import excess_p_value, mean_interval
 from monai_coat.calibration.pilot import Pilot, pilots_of
 from monai_coat.calibration.planning import PilotPlan, Plan, images_needed_for, plan_calibration, size_wanted
 from monai_coat.calibration.referral import Referral
@@ -78,11 +82,14 @@ from monai_coat.calibration.statistics.file import (
 )
 from monai_coat.calibration.statistics.merging import merge_sites
 from monai_coat.calibration.statistics.site_files import merge_groups, merge_statistics
+from monai_coat.calibration.subgroups import GroupAudit, SlabAudit, audit_groups, audit_worst_slab, size_strata
 from monai_coat.calibration.summary import printed_cutoffs, printed_number, summary_of
 
 __all__ = [
+    "FEATURES",
     "GUARANTEES",
     "RISKS",
+    "AuditedPromise",
     "BinnedStatistic",
     "BracketStatistic",
     "Brackets",
@@ -99,6 +106,7 @@ __all__ = [
     "FalsePositiveRatio",
     "FalsePositiveStatistic",
     "GriddedStatistic",
+    "GroupAudit",
     "GroupedStatistic",
     "Grouping",
     "GrowingSet",
@@ -107,6 +115,7 @@ __all__ = [
     "LesionsMissed",
     "MapStatistic",
     "MarkedShare",
+    "MeanAudit",
     "MeanGuarantee",
     "MetadataKey",
     "PatientStatistic",
@@ -122,6 +131,7 @@ __all__ = [
     "Scatter",
     "ScoreForms",
     "SizeStrata",
+    "SlabAudit",
     "Statistic",
     "VolumeOverestimated",
     "VolumeUnderestimated",
@@ -131,9 +141,15 @@ __all__ = [
     "WorstClassStatistic",
     "as_grouping",
     "as_guarantee",
+    "audit_groups",
+    "audit_mean",
+    "audit_worst_slab",
     "calibrate",
     "calibrate_maps",
     "check_calibration_fits",
+    "counted_presence",
+    "excess_p_value",
+    "exchangeability_p_value",
     "gather_objects",
     "gather_statistic",
     "guarantee_named",
@@ -141,6 +157,8 @@ __all__ = [
     "images_needed_for",
     "load_calibration",
     "load_statistic",
+    "map_features",
+    "mean_interval",
     "merge_groups",
     "merge_sites",
     "merge_statistics",
@@ -158,6 +176,7 @@ __all__ = [
     "save_statistic",
     "scatter",
     "share_of_level",
+    "size_strata",
     "size_wanted",
     "summary_of",
     "unpack_calibration",

@@ -13,7 +13,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from monai_coat.cli import apply, calibrate, compare, evaluate, export, fit, label_app, merge, overlay, plan
+from monai_coat.cli import apply, audit, calibrate, compare, evaluate, export, fit, label_app, merge, overlay, plan
 
 __all__ = ["main"]
 
@@ -25,11 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m monai_coat",
         description="Commands beside python -m monai.bundle. Each says more, with an example: COMMAND --help.",
-        epilog="Exit status: 0, done; 2, refused, with a sentence that says why; 130, interrupted. Files are written "
-        "whole or not at all. Words go to standard error; standard output has the names of files, or JSON.",
+        epilog="Exit status: 0, done; 1, done, and 'audit' found a promise broken; 2, refused, with a sentence that "
+        "says why; 130, interrupted. Files are written whole or not at all. Words go to standard error; standard "
+        "output has the names of files, or JSON.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command in (plan, calibrate, fit, apply, evaluate, compare, overlay, merge, export, label_app):
+    for command in (plan, calibrate, fit, apply, evaluate, audit, compare, overlay, merge, export, label_app):
         command.add_to(commands)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.exit(INTERRUPTED, f"{parser.prog}: interrupted; what was written is whole.\n")
     lines = [json.dumps(outcome.data)] if getattr(options, "json", False) else outcome.files
     sys.stdout.writelines(f"{line}\n" for line in lines)
-    return 0
+    return int(outcome.status)
 
 
 def _sentence(error: Exception) -> str:

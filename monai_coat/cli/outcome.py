@@ -22,7 +22,9 @@ class Outcome:
     Attributes:
         files: what was written.
         data: plain values; without numbers that are none.
+        status: exit status of the program: 0, or 1 if what was asked is answered no.
     """
 
     files: Sequence[Path]
     data: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 0

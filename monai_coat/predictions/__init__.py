@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from monai_coat.predictions.apply import apply_calibration
+from monai_coat.predictions.audit import FolderAudit, PromiseAudit, audit_folder, prefix_of
+from monai_coat.predictions.audit_report import audit_data, write_audit
 from monai_coat.predictions.calibrate import CalibratedMaps, calibrate_folder, load_calibrated_maps, scorer_beside
 from monai_coat.predictions.describe import describe_calibration, plain_values
 from monai_coat.predictions.dicom_output import DicomOutput
@@ -17,7 +19,11 @@ __all__ = [
     "CalibratedMaps",
     "DicomOutput",
     "FittedScorer",
+    "FolderAudit",
+    "PromiseAudit",
     "apply_calibration",
+    "audit_data",
+    "audit_folder",
     "calibrate_folder",
     "describe_calibration",
     "evaluate_folder",
@@ -27,7 +33,9 @@ __all__ = [
     "load_scorer",
     "plain_values",
     "plan_folder",
+    "prefix_of",
     "records_of_folder",
     "scorer_beside",
+    "write_audit",
     "write_plan",
 ]

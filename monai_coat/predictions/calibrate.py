@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
@@ -29,7 +30,7 @@ from monai_coat.calibration import (
     save_calibration,
 )
 from monai_coat.data import MapFormat, PredictionFolder
-from monai_coat.predictions.fitted_scorer import FittedScorer, load_scorer, token_of
+from monai_coat.predictions.fitted_scorer import FittedScorer, image_features, load_scorer, token_of
 from monai_coat.scorers import ProbabilityScorer
 
 __all__ = ["CalibratedMaps", "calibrate_folder", "load_calibrated_maps", "named_for", "scorer_beside"]
@@ -123,6 +124,7 @@ def calibrate_folder(
         )
     promised = named_for(as_guarantee(guarantee, alpha), folder.format)
     sources: dict[str, str] = {}
+    features: list[Tensor] = []
     statistic = promised.statistic()
 
     def score(maps: MetaTensor, masks: Tensor, source: str) -> Tensor:
@@ -135,6 +137,7 @@ def calibrate_folder(
                     "copies out."
                 )
             sources[token] = source
+        features.append(image_features(maps, masks))
         return fitted.score(maps)
 
     forms = folder.collect(statistic, score)
@@ -144,7 +147,7 @@ def calibrate_folder(
     identity = replace(identity_of(fitted.scorer), pipeline=folder.format.to_entries())
     result = replace(result, guarantee=words, method=fitted.method, identity=identity)
     seen = {**fitted.seen, **dict.fromkeys(sources, CALIBRATED)}
-    return CalibratedMaps(result, replace(fitted, format=folder.format, seen=seen))
+    return CalibratedMaps(result, replace(fitted, format=folder.format, seen=seen, features=torch.stack(features)))
 
 
 def named_for(guarantee: AnyGuarantee, format: MapFormat) -> AnyGuarantee:

@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from monai_coat.calibration import FEATURES, map_features
 from monai_coat.data import MapFormat
 from monai_coat.files import replacing
 from monai_coat.files.names import kind_of
 from monai_coat.functional.foreground import plain
 from monai_coat.scorers import Scorer, scorer_of_config
 
-__all__ = ["FittedScorer", "load_scorer", "token_of"]
+__all__ = ["FittedScorer", "image_features", "load_scorer", "token_of"]
 
 FORMAT, VERSION = "monai_coat scorer", 1
 
@@ -40,6 +41,8 @@ class FittedScorer:
         alpha: level that it was fitted to; None if nothing was learned.
         format: how the maps are read that it is for; None if it was fitted to arrays.
         seen: digests of the images that were learned from, and of those that it was calibrated on, by which.
+        features: of each calibration image and class, 1 if the class is there and 0 if not, and its
+            :func:`~monai_coat.calibration.map_features`, float32 ``(n, C, 7)``; None if they were not kept.
     """
 
     method: str
@@ -48,6 +51,7 @@ class FittedScorer:
     alpha: float | None = None
     format: MapFormat | None = None
     seen: Mapping[str, str] = field(default_factory=dict)
+    features: Tensor | None = field(default=None, repr=False, compare=False)
 
     @torch.no_grad()
     def score(self, maps: Tensor) -> Tensor:
@@ -89,6 +93,7 @@ class FittedScorer:
             "alpha": self.alpha,
             "maps": None if self.format is None else self.format.to_entries(),
             "seen": dict(self.seen),
+            "features": self.features,
             "weights": self.scorer.state_dict(),
         }
         with replacing(path) as temporary, temporary.open("wb") as file:
@@ -118,10 +123,27 @@ def load_scorer(path: str | os.PathLike[str]) -> FittedScorer:
             alpha=None if content["alpha"] is None else float(content["alpha"]),
             format=None if maps is None else MapFormat.from_entries(maps),
             seen=dict(content["seen"]),
+            features=_checked(content.get("features")),
         )
     except Exception as error:  # pickle, zip and torch raise a dozen kinds about damaged files
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"scorer must be a file that 'fit' wrote, got {path} ({said}); fit it again.") from None
+
+
+def image_features(maps: Tensor, masks: Tensor) -> Tensor:
+    """What :attr:`FittedScorer.features` keeps of an image's maps and masks ``(C, *spatial)``: float32 ``(C, 7)``."""
+    present = plain(masks).bool().flatten(1).any(1, keepdim=True).float()
+    return torch.cat([present, map_features(plain(maps))], 1)
+
+
+def _checked(features: Any) -> Tensor | None:
+    """Features of a file; older ones have none."""
+    if features is None:
+        return None
+    fits = isinstance(features, Tensor) and features.dtype == torch.float32 and features.dim() == 3
+    if not fits or features.shape[2] != 1 + len(FEATURES) or not bool(features.isfinite().all()):
+        raise ValueError("its features are damaged")
+    return features  # type: ignore[no-any-return]
 
 
 def token_of(maps: Tensor, masks: Tensor) -> str | None:

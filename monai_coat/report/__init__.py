@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from monai_coat.report.audit import AuditPlot, IntervalRow, draw_audit
 from monai_coat.report.certain import CertainSummary, load_certain, summarize_certain
 from monai_coat.report.compare import compare, write_comparison
 from monai_coat.report.compare_classes import compare_classes, orthogonal_panels
@@ -15,14 +16,17 @@ from monai_coat.report.records import ImageRecord, load_records, predict_all_rec
 from monai_coat.report.table import MethodSummary, comparison_table, save_table, summarize, to_csv, to_markdown
 
 __all__ = [
+    "AuditPlot",
     "CertainSummary",
     "ImageRecord",
+    "IntervalRow",
     "MethodSummary",
     "Panel",
     "choose_panels",
     "compare",
     "compare_classes",
     "comparison_table",
+    "draw_audit",
     "draw_page",
     "draw_plan",
     "evaluate_classes",

@@ -11,7 +11,7 @@ import pytest
 
 from monai_coat.cli import main
 
-COMMANDS = ("calibrate", "compare", "export-bundle", "label-app", "merge", "overlay", "plan")
+COMMANDS = ("audit", "calibrate", "compare", "export-bundle", "label-app", "merge", "overlay", "plan")
 
 
 def test_help_names_every_command_and_loads_no_framework():
