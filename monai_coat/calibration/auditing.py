@@ -210,7 +210,7 @@ def _why_kept(found: MeanAudit) -> str:
     alpha, at_most = found.promise.alpha, f"of images like these it is at most {found.upper:.3f}"
     if found.upper <= alpha:
         return f"{at_most}, and {alpha} was promised"
-    words = f"{at_most}, not above the {found.limit:.3f} that chance in a calibration on {found.promise.n} explains"
+    words = f"{at_most}, not above the {found.limit:.3f} that chance in one calibration on {found.promise.n} explains"
     if found.interval[0] > alpha:
         return f"{words}; yet with this one calibration it is above {alpha}: calibrate on more images"
     return f"{words}; that it is at most {alpha} with this one calibration, they do not show"
@@ -219,7 +219,7 @@ def _why_kept(found: MeanAudit) -> str:
 def _why_open(found: MeanAudit) -> str:
     alpha, limit = found.promise.alpha, f"{found.limit:.3f}"
     if found.limit > alpha:
-        limit += f" that chance in a calibration on {found.promise.n} explains"
+        limit = f"the {limit} that chance in a calibration on {found.promise.n} images explains"
     known = (
         f"it is above {alpha} with this one calibration, but there are" if found.interval[0] > alpha else "there are"
     )

@@ -105,6 +105,10 @@ def test_words_say_what_is_above_and_what_chance_explains():
     assert "0.1 was promised" in at[0.02].sentence
     assert "yet with this one calibration it is above 0.1: calibrate on more images" in at[0.15].sentence
     assert "chance in one on 46 images explains at most 0.210" in at[0.3].sentence
+    unsure = audit_mean([0.0, 0.4] * 100, AuditedPromise(0.1, 46))
+    assert unsure.verdict == "open"
+    assert "it is above 0.1 with this one calibration, but there are too few images to tell" in unsure.sentence
+    assert "above the 0.210 that chance in a calibration on 46 images explains" in unsure.sentence
     confident = audit_mean([0.3] * 400, AuditedPromise(0.1, 46, delta=0.05))
     assert "or the calibration is one of that share" in confident.sentence
 
