@@ -66,7 +66,7 @@ def guarantee_named(kind: str, risk: Risk, alpha: float, settings: Mapping[str, 
     row, rest = GUARANTEES[kind], dict(settings or {})
     arguments: tuple[Any, ...] = risk, alpha
     if row in (PerGroup, PerPatient, Weighted):
-        own = {name: rest.pop(name) for name in ("key", "largest") if name in rest}
+        own: dict[str, Any] = {name: rest.pop(name) for name in ("key", "largest") if name in rest}
         arguments, rest = (guarantee_named(rest.pop("guarantee", ExpectedRisk.name), risk, alpha, rest),), own
     try:
         inspect.signature(row).bind(*arguments, **rest)
