@@ -17,8 +17,9 @@ Graph = tuple[NDArray[np.float64], NDArray[np.float64]]
 def graphical_test(p_values: ArrayLike, graph: Graph, delta: float) -> NDArray[np.bool_]:
     r"""Hypotheses that a graph of tests rejects; the probability of any false rejection is at most ``delta``.
 
-    Each hypothesis i has a share :math:`w_i` of delta and is rejected if :math:`w_i > 0` and :math:`p_i \le w_i \delta`.
-    What a rejected one had is passed on along the edges :math:`g_{ij}`, which are redrawn around it:
+    Each hypothesis i has a share :math:`w_i` of delta, and is rejected if that is above 0 and
+    :math:`p_i \le w_i \delta`. What a rejected one had is passed on along the edges :math:`g_{ij}`, which are redrawn
+    around it:
 
     .. math:: w_j \leftarrow w_j + w_i g_{ij}, \qquad
         g_{jk} \leftarrow \frac{g_{jk} + g_{ji} g_{ik}}{1 - g_{ji} g_{ij}},

@@ -55,7 +55,7 @@ def test_as_many_are_missed_as_the_binomial_tail_allows():
 
 @pytest.mark.parametrize("bound", BOUNDS)
 def test_all_but_a_share_delta_of_calibrations_keep_the_level(bound):
-    rng, runs, guarantee = np.random.default_rng(1), 300, of_bound(bound)
+    rng, runs, guarantee = np.random.default_rng(1), 150, of_bound(bound)
     draws = rng.random((runs, 60)).astype(np.float32)
     failed = sum(cutoff_of(guarantee, scores) > 0.2 for scores in draws)  # the true risk at a cutoff is the cutoff
     assert failed < most_by_chance(runs, 0.1)
@@ -75,7 +75,7 @@ def test_the_hinge_is_never_smaller_than_hoeffding_and_bentkus_and_bets_are_best
     assert cutoffs["hoeffding_bentkus"] <= cutoffs["hinge"] < cutoffs["betting"] <= 0.21
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(scores=st.lists(st.integers(0, 12), min_size=30, max_size=50), percent=st.integers(10, 60), other=st.data())
 @pytest.mark.parametrize("bound", BOUNDS)
 def test_more_is_missed_the_more_is_tolerated(bound, scores, percent, other):
@@ -107,7 +107,7 @@ def brute_force(risk, maps, keeps, index):
     return (max if risk.rises else min)(step for step in steps if holds(step))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(maps=images(5, 9, classes=2), tolerated=st.sampled_from([0.0, 0.1, 0.25, 0.4, 0.6]))
 @pytest.mark.parametrize("risk", MONOTONE.values(), ids=MONOTONE)
 def test_the_search_by_images_risks_is_that_over_all_scores(risk, maps, tolerated):
