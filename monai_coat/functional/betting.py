@@ -136,7 +136,7 @@ def _log_wealth(values: NDArray[np.float64], counts: NDArray[np.int64], mean: fl
     # A sum of two terms that are not negative: nothing cancels, not even where all of the wealth is lost.
     payoffs = values / mean
     with np.errstate(divide="ignore"):  # log 0, of a share that lost everything
-        logs = np.array([(counts * np.log((1 - share) + share * payoffs)).sum() for share in _STAKES]) + _LOG_WEIGHTS
+        logs = (counts * np.log((1 - _STAKES[:, None]) + _STAKES[:, None] * payoffs)).sum(1) + _LOG_WEIGHTS
     largest = float(logs.max())
     return largest + math.log(np.exp(logs - largest).sum()) - _ROUNDING * int(counts.sum())
 
