@@ -90,23 +90,26 @@ def price(row: Row, images: Sequence[LabelledMap], groups: Sequence[str] | None)
     guarantee, rows = row.guarantee, [{"source": name} for name in groups or ()]
     if guarantee.keys and not groups:
         return "-"
-    try:
-        statistics = [_statistic(guarantee, image, rows[i] if rows else {}) for i, image in enumerate(images)]
-        sizes, risks, largest = [], [], []
-        for split in range(SPLITS):
-            calibrating, testing = halves(len(images), split)
-            whole = guarantee.statistic()
-            for place in calibrating:
-                whole.merge(statistics[place])
+    statistics = [_statistic(guarantee, image, rows[i] if rows else {}) for i, image in enumerate(images)]
+    sizes, risks, means = [], [], []
+    for split in range(SPLITS):
+        calibrating, testing = halves(len(images), split)
+        whole = guarantee.statistic()
+        for place in calibrating:
+            whole.merge(statistics[place])
+        try:
             result = guarantee.calibrate(whole)
-            kept = [i for i in testing if not groups or not result.groups or _group(result, groups[i])]
-            found = [_tested(result, images[i], guarantee, rows[i] if rows else {}) for i in kept]
-            sizes += [size for each, _ in found for size in each]
-            risks.append(np.nanmean(np.array([risk for _, risk in found]), 0).max())
-            largest.append(np.mean([size for each, _ in found for size in each]))
-    except ValueError as error:
-        return "not feasible" if "infeasible" in str(error) else "too few images"
-    return f"{np.median(sizes):.2f} ({np.mean(largest):.2f}); {np.mean(risks):.3f}"
+        except ValueError:  # too few images, or infeasible
+            continue
+        kept = [i for i in testing if not groups or not result.groups or _group(result, groups[i])]
+        found = [_tested(result, images[i], guarantee, rows[i] if rows else {}) for i in kept]
+        sizes += [size for each, _ in found for size in each]
+        risks.append(np.nanmean(np.array([risk for _, risk in found]), 0))
+        means.append(np.mean([size for each, _ in found for size in each]))
+    if not risks:
+        return "infeasible"
+    few = f" (feasible in {len(risks)} of {SPLITS})" if len(risks) < SPLITS else ""
+    return f"{np.median(sizes):.2f} ({np.mean(means):.2f}); {np.mean(risks, 0).max():.3f}{few}"
 
 
 def _group(result: CalibrationResult, group: str) -> bool:

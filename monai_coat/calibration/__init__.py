@@ -38,6 +38,7 @@ from monai_coat.calibration.identity import PipelineIdentity, identity_of
 from monai_coat.calibration.mean_tests import excess_p_value, mean_interval
 from monai_coat.calibration.pilot import Pilot, pilots_of
 from monai_coat.calibration.planning import PilotPlan, Plan, images_needed_for, plan_calibration, size_wanted
+from monai_coat.calibration.redrawing import CRITICAL, critical_sketch, redrawing_p_value
 from monai_coat.calibration.referral import Referral
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks import (
@@ -86,6 +87,7 @@ from monai_coat.calibration.subgroups import GroupAudit, SlabAudit, audit_groups
 from monai_coat.calibration.summary import printed_cutoffs, printed_number, summary_of
 
 __all__ = [
+    "CRITICAL",
     "FEATURES",
     "GUARANTEES",
     "RISKS",
@@ -148,6 +150,7 @@ __all__ = [
     "calibrate_maps",
     "check_calibration_fits",
     "counted_presence",
+    "critical_sketch",
     "excess_p_value",
     "exchangeability_p_value",
     "gather_objects",
@@ -170,6 +173,7 @@ __all__ = [
     "printed_cutoffs",
     "printed_number",
     "promise_in_words",
+    "redrawing_p_value",
     "risk_bound",
     "risk_named",
     "save_calibration",

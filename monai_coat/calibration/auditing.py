@@ -69,6 +69,8 @@ class MeanAudit:
         p_value: of the hypothesis that the promise holds.
         more: how many more images would tell, roughly, if risks go on like this; None if they tell now, or if not even
             a hundred thousand would.
+        redrawn: p-value of :func:`~monai_coat.calibration.redrawing_p_value`; None if it is not known what the
+            calibration images lose.
     """
 
     promise: AuditedPromise
@@ -81,13 +83,19 @@ class MeanAudit:
     limit: float
     p_value: float
     more: int | None
+    redrawn: float | None = None
 
     @property
     def verdict(self) -> str:
         """``broken``, ``kept`` or ``open``."""
-        if self.p_value <= self.level:
+        if self.p_value <= self.level or self.is_another_kind:
             return "broken"
         return "kept" if self.upper <= self.limit < 1 else "open"
+
+    @property
+    def is_another_kind(self) -> bool:
+        """Whether images lose more than alpha, and more than images like the calibration's would by chance."""
+        return self.redrawn is not None and self.redrawn <= self.level and self.interval[0] > self.promise.alpha
 
     @property
     def sentence(self) -> str:
@@ -195,6 +203,11 @@ def _images_more(values: NDArray[np.float64], promise: AuditedPromise, level: fl
 
 
 def _why_broken(found: MeanAudit) -> str:
+    if found.p_value > found.level:
+        return (
+            f"{found.promise.alpha} was promised, and images like the calibration's would lose so much by chance in "
+            f"who calibrates with p = {found.redrawn:.2g}: these are of another kind"
+        )
     if found.promise.delta is not None:
         return (
             f"at most {found.promise.alpha} was promised in all but a share {found.promise.delta} of calibrations "

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from monai_coat.calibration import (
     FEATURES,
     AuditedPromise,
+    ExpectedRisk,
     GroupAudit,
     MeanAudit,
     SlabAudit,
@@ -23,6 +24,7 @@ from monai_coat.calibration import (
     audit_worst_slab,
     counted_presence,
     exchangeability_p_value,
+    redrawing_p_value,
     size_strata,
 )
 from monai_coat.data import PredictionFolder
@@ -137,11 +139,13 @@ def audit_folder(
     promises = single_promises(calibrated)
     images = audited_images(calibrated, folder, promises)
     share = level / len(promises)
-    known = calibrated.fitted.features
-    found = tuple(
-        _audited(promise, images, None if known is None else known.double().numpy(), share, groups, seed)
-        for promise in promises
+    known, critical = (
+        None if kept is None else kept.double().numpy()
+        for kept in (calibrated.fitted.features, calibrated.fitted.critical)
     )
+    if calibrated.result.kind != ExpectedRisk.name:
+        critical = None  # it is drawn again for this guarantee only
+    found = tuple(_audited(promise, images, known, share, groups, seed, critical) for promise in promises)
     calibration = sum(calibrated.result.n) if known is None else len(known)
     same = f"the same kind of maps ({calibrated.format.values}, {calibrated.result.method})"
     if calibrated.fitted.seen:
@@ -169,6 +173,7 @@ def _audited(
     level: float,
     groups: Mapping[str, str] | None,
     seed: int,
+    critical: NDArray[np.float64] | None,
 ) -> PromiseAudit:
     """The audit of one promise."""
     risks, risk = images.risks_of(promise), promise.risk
@@ -176,10 +181,12 @@ def _audited(
     if not np.isfinite(units).any():
         raise ValueError(f"labels must be of {risk.counted} for {promise.words!r}, got none; give more images.")
     about = AuditedPromise(promise.alpha, promise.n, promise.delta, risk.binary and not promise.unit)
+    redrawn = _redrawn(promise, images, critical, seed)
+    level = level if redrawn is None else level / 2  # two ways to find a promise broken share the level
     features = images.features_of(promise)
     return PromiseAudit(
         promise=promise,
-        found=audit_mean(units, about, level),
+        found=replace(audit_mean(units, about, level), redrawn=redrawn),
         risks=tuple(risks.tolist()),
         groups=audit_groups(risks, _members(images, promise, groups), promise.alpha, level, risk.binary),
         slab=audit_worst_slab(risks, features, promise.alpha, seed, risk.binary),
@@ -196,6 +203,17 @@ def _members(
     several = sorted(set(names.tolist())) if len(set(names.tolist())) > 1 else []
     strata = size_strata(images.sizes_of(promise))
     return {**{name: names == name for name in several}, **{f"size: {name}": each for name, each in strata.items()}}
+
+
+def _redrawn(
+    promise: SinglePromise, images: AuditedImages, critical: NDArray[np.float64] | None, seed: int
+) -> float | None:
+    """By chance in who calibrates, how likely it is that images lose so much; None if it is not known."""
+    if critical is None or images.critical is None:
+        return None
+    before, now = (part[:, promise.index] for part in (critical, images.critical))
+    before, now = (part[~np.isnan(part[:, 0])] for part in (before, now))
+    return redrawing_p_value(before, now, promise.alpha, seed=seed)
 
 
 def _exchangeability(

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_coat.calibration import FEATURES, as_grouping
+from monai_coat.calibration import FEATURES, as_grouping, critical_sketch
 from monai_coat.calibration.grouping import value_of
 from monai_coat.data import PredictionFolder
 from monai_coat.data.sample_maps import source_of
@@ -43,6 +43,7 @@ class AuditedImages:
         risks: of each risk by key, ``(n, K)`` for K classes, or ``(n, 1)`` of a joint risk.
         sizes: share of the image that is foreground, ``(n, K)``.
         features: ``(n, K, F)``.
+        critical: critical scores, thinned, ``(n, K, 64)``, if the promised risk is a share of them.
         groups: name of the group whose promise is about the image; None if there is one promise for all.
         units: what is averaged over, such as the patient; empty texts if images are.
     """
@@ -51,6 +52,7 @@ class AuditedImages:
     risks: Mapping[str, Array]
     sizes: Array
     features: Array
+    critical: Array | None
     groups: tuple[str | None, ...]
     units: tuple[str, ...]
 
@@ -105,6 +107,7 @@ def audited_images(
     ids: list[str] = []
     tokens: dict[str, str] = {}
     features: list[Tensor] = []
+    critical: list[Tensor] = []
     sizes: list[Tensor] = []
     groups: list[str | None] = []
     units: list[str] = []
@@ -116,6 +119,8 @@ def audited_images(
         cutoff = torch.tensor((calibrated.result if group is None else calibrated.result.groups[group]).cutoff)
         for key, risk in risks.items():
             of_risk[key].append(risk.image_risk(scores[None], masks[None], cutoff)[0])
+        if promises[0].risk.is_share:
+            critical.append(critical_sketch(promises[0].risk, scores, masks))
         ids.append(str(sample["id"]))
         features.append(image_features(maps, masks)[:, 1:])
         sizes.append(masks.flatten(1).double().mean(1))
@@ -127,6 +132,7 @@ def audited_images(
         risks={key: torch.stack(rows).numpy() for key, rows in of_risk.items()},
         sizes=torch.stack(sizes).numpy(),
         features=torch.stack(features).double().numpy(),
+        critical=torch.stack(critical).double().numpy() if critical else None,
         groups=tuple(groups),
         units=tuple(units),
     )

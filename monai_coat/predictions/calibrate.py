@@ -24,6 +24,7 @@ from monai_coat.calibration import (
     PipelineIdentity,
     as_guarantee,
     check_calibration_fits,
+    critical_sketch,
     identity_of,
     load_calibration,
     risk_named,
@@ -125,6 +126,7 @@ def calibrate_folder(
     promised = named_for(as_guarantee(guarantee, alpha), folder.format)
     sources: dict[str, str] = {}
     features: list[Tensor] = []
+    critical: list[Tensor] = []
     statistic = promised.statistic()
 
     def score(maps: MetaTensor, masks: Tensor, source: str) -> Tensor:
@@ -138,7 +140,10 @@ def calibrate_folder(
                 )
             sources[token] = source
         features.append(image_features(maps, masks))
-        return fitted.score(maps)
+        scores = fitted.score(maps)
+        if promised.risk.is_share:
+            critical.append(critical_sketch(promised.risk, scores, masks))
+        return scores
 
     forms = folder.collect(statistic, score)
     result = promised.calibrate(statistic)
@@ -147,7 +152,8 @@ def calibrate_folder(
     identity = replace(identity_of(fitted.scorer), pipeline=folder.format.to_entries())
     result = replace(result, guarantee=words, method=fitted.method, identity=identity)
     seen = {**fitted.seen, **dict.fromkeys(sources, CALIBRATED)}
-    return CalibratedMaps(result, replace(fitted, format=folder.format, seen=seen, features=torch.stack(features)))
+    kept = {"features": torch.stack(features), "critical": torch.stack(critical) if critical else None}
+    return CalibratedMaps(result, replace(fitted, format=folder.format, seen=seen, **kept))  # type: ignore[arg-type]
 
 
 def named_for(guarantee: AnyGuarantee, format: MapFormat) -> AnyGuarantee:

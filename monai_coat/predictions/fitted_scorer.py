@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from monai_coat.calibration import FEATURES, map_features
+from monai_coat.calibration import CRITICAL, FEATURES, map_features
 from monai_coat.data import MapFormat
 from monai_coat.files import replacing
 from monai_coat.files.names import kind_of
@@ -43,6 +43,8 @@ class FittedScorer:
         seen: digests of the images that were learned from, and of those that it was calibrated on, by which.
         features: of each calibration image and class, 1 if the class is there and 0 if not, and its
             :func:`~monai_coat.calibration.map_features`, float32 ``(n, C, 7)``; None if they were not kept.
+        critical: of each calibration image its :func:`~monai_coat.calibration.critical_sketch`, ``(n, C, 64)``; None if
+            they were not kept.
     """
 
     method: str
@@ -52,6 +54,7 @@ class FittedScorer:
     format: MapFormat | None = None
     seen: Mapping[str, str] = field(default_factory=dict)
     features: Tensor | None = field(default=None, repr=False, compare=False)
+    critical: Tensor | None = field(default=None, repr=False, compare=False)
 
     @torch.no_grad()
     def score(self, maps: Tensor) -> Tensor:
@@ -94,6 +97,7 @@ class FittedScorer:
             "maps": None if self.format is None else self.format.to_entries(),
             "seen": dict(self.seen),
             "features": self.features,
+            "critical": self.critical,
             "weights": self.scorer.state_dict(),
         }
         with replacing(path) as temporary, temporary.open("wb") as file:
@@ -123,7 +127,8 @@ def load_scorer(path: str | os.PathLike[str]) -> FittedScorer:
             alpha=None if content["alpha"] is None else float(content["alpha"]),
             format=None if maps is None else MapFormat.from_entries(maps),
             seen=dict(content["seen"]),
-            features=_checked(content.get("features")),
+            features=_checked(content.get("features"), 1 + len(FEATURES)),
+            critical=_checked(content.get("critical"), CRITICAL, lacking=True),
         )
     except Exception as error:  # pickle, zip and torch raise a dozen kinds about damaged files
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -136,12 +141,12 @@ def image_features(maps: Tensor, masks: Tensor) -> Tensor:
     return torch.cat([present, map_features(plain(maps))], 1)
 
 
-def _checked(features: Any) -> Tensor | None:
-    """Features of a file; older ones have none."""
+def _checked(features: Any, columns: int, lacking: bool = False) -> Tensor | None:
+    """Numbers about each image and class of a file; older ones have none."""
     if features is None:
         return None
     fits = isinstance(features, Tensor) and features.dtype == torch.float32 and features.dim() == 3
-    if not fits or features.shape[2] != 1 + len(FEATURES) or not bool(features.isfinite().all()):
+    if not fits or features.shape[2] != columns or not bool((features.isfinite() | (features.isnan() & lacking)).all()):
         raise ValueError("its features are damaged")
     return features  # type: ignore[no-any-return]
 

@@ -101,7 +101,7 @@ def test_images_like_the_calibrations_do_not_break_the_promise(root, calibrated,
     (each,) = audit.promises
     np.testing.assert_allclose(each.risks, missed(alike, calibrated.result.cutoff[0]))
     assert each.found.mean == pytest.approx(np.mean(each.risks))
-    assert each.found.limit == risk_bound(ALPHA, 60, 0.025)
+    assert each.found.limit == risk_bound(ALPHA, 60, 0.0125)
     assert (audit.verdict, each.found.n, each.found.n_left_out) == ("kept", 150, 0)
     assert each.exchangeability > 0.05
     assert audit.identity == (
