@@ -4,21 +4,11 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from benchmarks.validity.inputs import Inputs, Scale
-from benchmarks.validity.promises.broken import broken_rules
-from benchmarks.validity.promises.extras import binned, noisy_masks, two_risks
-from benchmarks.validity.promises.judging import ERROR, Outcome
-from benchmarks.validity.promises.pool import Pool
-from benchmarks.validity.promises.rows import RISKS, Rows, refusals
+from benchmarks.validity.promises.everything import run
+from benchmarks.validity.promises.judging import ERROR
 from benchmarks.validity.promises.trials import GROWING, SHARE_OF_DRAWS, SIZES
-from benchmarks.validity.sections import Content, Section, paragraphs, progress, table
-from monai_coat.calibration import risk_named
+from benchmarks.validity.sections import Content, Section, paragraphs, table
 
-PATIENTS, ABSENT = 1600, {"": 0.1, "images without foreground": 0.9}
 TEXT = """Simulated: {images} images of 48 pixels and two classes are the population. Drawing from it with replacement
 gives independent images, and the true risk at each cutoff is the mean over all of them, counted without the package.
 Scores take 200 values, so that ties abound; hardness differs; there are up to three lesions, two in five of one or two
@@ -26,8 +16,8 @@ pixels; one image in ten lacks a class, and of false alarms nine in ten. Patient
 the hard one of two groups has fewer of each patient, and comes more often where the population has shifted.
 
 Each row is calibrated again and again through the package, of {draws} draws of 20 and of 50 images or patients, {many}
-of 200 and {most} of 1000, and {runs} or more sets that grow. *Realised* is the mean over draws of the true risk, or of the share of images referred; of a
-promise P(...) >= 0.9, the share of draws whose true mean is above its level, which may be 0.1; of a growing set, that
+of 200 and {most} of 1000, and {runs} or more sets that grow. *Realised* is the mean over draws of the true risk, or of
+the share of images referred; of a promise P(...) >= 0.9, the share of draws whose true mean is above its level, which may be 0.1; of a growing set, that
 of sets in which this happens at any size from {first} to {last}, asked at every {step}th. In brackets is a lower
 confidence bound of it, exact by Clopper and Pearson for shares and by bets for means, at a level at which a right
 implementation fails any row of the table with a probability below {error:.0%}; a promise is *kept* if the bound is not
@@ -38,51 +28,6 @@ is not caught."""
 NOISE = """Masks with three of ten pixels wrong on either side of each boundary: the promise is about such masks, and it
 is in the table. Of the right masks nothing is promised; they lose:"""
 REFUSED = """What is refused, by a sentence that says why."""
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without the warnings that an image was drawn twice."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-def run(inputs: Inputs) -> Content:
-    """All trials."""
-    with quiet():
-        return _run(inputs)
-
-
-def _run(inputs: Inputs) -> Content:
-    draws = inputs.scale.draws
-    pools = {key: Pool.drawn(PATIENTS, absent, seed) for seed, (key, absent) in enumerate(ABSENT.items())}
-    of_risk = {key: pools.get(risk_named(key).counted, pools[""]) for key in RISKS}
-    outcomes: list[Outcome] = []
-    for key in progress("promises", RISKS):
-        outcomes += Rows(key, of_risk[key], draws).outcomes()
-    noisy, clean = noisy_masks(pools[""], draws)
-    outcomes += two_risks(pools[""], draws) + binned(pools[""], draws) + noisy
-    rules = broken_rules(pools[""])
-    caught = [rule.outcome(draws, seed) for seed, rule in enumerate(progress("wrong rules", rules))]
-    rows = len(outcomes) + len(caught)
-    missed = [each.by for each in caught if each.kept(rows)]
-    if missed and inputs.scale == Scale():
-        raise RuntimeError(f"wrong rules must be caught, got past: {'; '.join(missed)}.")
-    said: dict[str, list[list[str]]] = {}
-    for key in RISKS:
-        for name, sentence in refusals(risk_named(key), of_risk[key]).items():
-            said.setdefault(sentence, []).append([key, name])
-    return {
-        "draws": draws,
-        "images": len(pools[""]),
-        "rows": [each.to_json(rows) for each in outcomes],
-        "wrong": [each.to_json(rows) for each in caught],
-        "clean": [each.to_json(rows) for each in clean],
-        "refused": said,
-    }
 
 
 def lines(content: Content) -> list[str]:
