@@ -70,12 +70,17 @@ class Section:
 
 
 def sources(path: Path, seen: frozenset[Path] = frozenset()) -> frozenset[Path]:
-    """A module of this folder with those that it imports from it, and so on."""
+    """A module of this folder, or of one in it, with those that it imports from here, and so on."""
     if path in seen or not path.is_file():
         return seen
     seen |= {path}
-    for name in re.findall(r"benchmarks\.validity(?:\.| import )(\w+)", path.read_text(encoding="utf-8")):
-        seen = sources(path.with_name(f"{name}.py"), seen)
+    here = Path(__file__).parent
+    for dotted, name in re.findall(
+        r"benchmarks\.validity((?:\.\w+)*)(?: import (\w+))?", path.read_text(encoding="utf-8")
+    ):
+        folder = here.joinpath(*dotted.split(".")[1:])
+        for found in (folder.with_suffix(".py"), folder / f"{name}.py"):
+            seen = sources(found, seen)
     return seen
 
 
