@@ -107,6 +107,23 @@ class FolderAudit:
         return "; ".join(each.sentence for each in self.promises)
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is kept of the calibration images."""
+
+    features: NDArray[np.float64] | None
+    critical: NDArray[np.float64] | None
+
+    @classmethod
+    def of(cls, calibrated: CalibratedMaps) -> _Known:
+        """Their features, and their critical scores where the calibration can be drawn again."""
+        fitted, is_drawn_again = calibrated.fitted, calibrated.result.kind == ExpectedRisk.name
+        features, critical = (
+            None if kept is None else kept.double().numpy() for kept in (fitted.features, fitted.critical)
+        )
+        return cls(features, critical if is_drawn_again else None)
+
+
 def audit_folder(
     calibrated: CalibratedMaps,
     folder: PredictionFolder,
@@ -139,14 +156,9 @@ def audit_folder(
     promises = single_promises(calibrated)
     images = audited_images(calibrated, folder, promises)
     share = level / len(promises)
-    known, critical = (
-        None if kept is None else kept.double().numpy()
-        for kept in (calibrated.fitted.features, calibrated.fitted.critical)
-    )
-    if calibrated.result.kind != ExpectedRisk.name:
-        critical = None  # it is drawn again for this guarantee only
-    found = tuple(_audited(promise, images, known, share, groups, seed, critical) for promise in promises)
-    calibration = sum(calibrated.result.n) if known is None else len(known)
+    known = _Known.of(calibrated)
+    found = tuple(_audited(promise, images, known, share, groups, seed) for promise in promises)
+    calibration = sum(calibrated.result.n) if known.features is None else len(known.features)
     same = f"the same kind of maps ({calibrated.format.values}, {calibrated.result.method})"
     if calibrated.fitted.seen:
         same += f", and none of the {len(images.ids)} images is one of the calibration's {calibration}"
@@ -169,11 +181,10 @@ def prefix_of(name: str) -> str:
 def _audited(
     promise: SinglePromise,
     images: AuditedImages,
-    known: NDArray[np.float64] | None,
+    known: _Known,
     level: float,
     groups: Mapping[str, str] | None,
     seed: int,
-    critical: NDArray[np.float64] | None,
 ) -> PromiseAudit:
     """The audit of one promise."""
     risks, risk = images.risks_of(promise), promise.risk
@@ -181,7 +192,7 @@ def _audited(
     if not np.isfinite(units).any():
         raise ValueError(f"labels must be of {risk.counted} for {promise.words!r}, got none; give more images.")
     about = AuditedPromise(promise.alpha, promise.n, promise.delta, risk.binary and not promise.unit)
-    redrawn = _redrawn(promise, images, critical, seed)
+    redrawn = _redrawn(promise, images, known.critical, seed)
     level = level if redrawn is None else level / 2  # two ways to find a promise broken share the level
     features = images.features_of(promise)
     return PromiseAudit(
@@ -190,7 +201,7 @@ def _audited(
         risks=tuple(risks.tolist()),
         groups=audit_groups(risks, _members(images, promise, groups), promise.alpha, level, risk.binary),
         slab=audit_worst_slab(risks, features, promise.alpha, seed, risk.binary),
-        exchangeability=_exchangeability(promise, features[~np.isnan(risks)], known, seed),
+        exchangeability=_exchangeability(promise, features[~np.isnan(risks)], known.features, seed),
         features=images.names_of(promise),
     )
 

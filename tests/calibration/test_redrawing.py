@@ -31,7 +31,7 @@ def test_a_sketch_has_the_ends_and_is_nothing_where_the_image_does_not_count():
 
 
 def test_by_hand():
-    # One of two images calibrates at a level of a half: a sum of 0 is tolerated, so that the cutoff is its lowest score.
+    # One of two images calibrates at a level of a half: a sum of 0 is tolerated, and the cutoff is its lowest score.
     low, high = np.full((1, CRITICAL), 0.25), np.full((1, CRITICAL), 0.75)
     # Calibrated on the high one, the low one is lost; the other way round nothing is: half of all divisions reach 1.
     found = redrawing_p_value(high, low, 0.5, permutations=999)
