@@ -78,6 +78,19 @@ def test_which_method_on_my_data(tmp_path, monkeypatch):
     assert "| MEG |" in (tmp_path / "compared/tables.md").read_text()
 
 
+def test_does_the_promise_hold_here(tmp_path, caplog):
+    run("One threshold for all images")
+    (tmp_path / "site").mkdir()
+    for part in ("maps", "masks"):
+        (tmp_path / f"test_{part}").rename(tmp_path / "site" / part)
+    rows = [f"{number},{('north', 'south')[number % 2]}" for number in range(24)]
+    (tmp_path / "images.csv").write_text("\n".join(["id,site", *rows]))
+    with caplog.at_level("INFO"):
+        run("Does the promise hold here?")
+    assert {path.name for path in (tmp_path / "audit").iterdir()} == {"audit.json", "audit.md", "audit.png"}
+    assert "E[FNR] <= 0.1: " in caplog.text
+
+
 def test_how_many_images_to_label(tmp_path, caplog):
     with caplog.at_level("INFO"):
         run("How many images to label")
