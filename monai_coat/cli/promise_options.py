@@ -29,6 +29,7 @@ RISKS = (
     "volume_underestimated",
     "volume_overestimated",
     "false_discovery_rate",
+    "mean_over_raters",
 )
 GUARANTEES = ("expected_risk", "confident_risk", "growing_set", "learn_then_test")
 BOUNDS = ("hoeffding_bentkus", "hinge", "binomial", "betting")
