@@ -16,6 +16,7 @@ from monai_coat.calibration.grouping import Grouping, MetadataKey, SizeStrata, a
 from monai_coat.calibration.guarantees import (
     GUARANTEES,
     ConfidentRisk,
+    CrossRisk,
     ExpectedRisk,
     GrowingSet,
     Guarantee,
@@ -93,6 +94,7 @@ __all__ = [
     "CollectedStatistic",
     "ConfidentRisk",
     "CoverageStatistic",
+    "CrossRisk",
     "DriftWatch",
     "Exceeds",
     "ExpectedRisk",

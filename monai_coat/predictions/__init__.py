@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from monai_coat.predictions.apply import apply_calibration
 from monai_coat.predictions.calibrate import CalibratedMaps, calibrate_folder, load_calibrated_maps, scorer_beside
+from monai_coat.predictions.cross import cross_calibrate_folder
 from monai_coat.predictions.describe import describe_calibration, plain_values
 from monai_coat.predictions.dicom_output import DicomOutput
 from monai_coat.predictions.evaluate import evaluate_folder, records_of_folder
@@ -19,6 +20,7 @@ __all__ = [
     "FittedScorer",
     "apply_calibration",
     "calibrate_folder",
+    "cross_calibrate_folder",
     "describe_calibration",
     "evaluate_folder",
     "fit_folder",

@@ -15,6 +15,7 @@ WITH_ARGUMENTS = {"exceeds": lambda: RISKS["exceeds"](FalseNegativeRate(), 0.2)}
 SETTINGS = {
     "confident_risk": {"delta": 0.2},
     "growing_set": {"delta": 0.2},
+    "cross_risk": {"folds": 60},
     "learn_then_test": {"delta": 0.2, "grid": (-1.0, 1.5, 40), "procedure": "fixed_sequence"},
     "per_group": {"key": "site"},
     "per_patient": {"key": "patient"},
@@ -38,6 +39,8 @@ def promise_of(name, risk, alpha):
 
 def why_refused(name, risk):
     """What the sentence says where a guarantee does not admit a risk; None where it does."""
+    if name == "cross_risk" and not (risk.rises and risk.monotone):
+        return "risk must rise with the cutoff"
     if name != "learn_then_test" and not risk.monotone:
         return "must go one way with the cutoff|must be a share of scores|must be ExpectedRisk of a share of scores"
     if name in ("per_patient", "weighted") and not risk.is_share:
