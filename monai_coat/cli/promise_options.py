@@ -29,8 +29,9 @@ RISKS = (
     "volume_underestimated",
     "volume_overestimated",
     "false_discovery_rate",
+    "mean_over_raters",
 )
-GUARANTEES = ("expected_risk", "confident_risk", "growing_set", "learn_then_test")
+GUARANTEES = ("expected_risk", "confident_risk", "growing_set", "learn_then_test", "cross_risk")
 BOUNDS = ("hoeffding_bentkus", "hinge", "binomial", "betting")
 PROCEDURES = ("fixed_sequence", "holm", "graphical")
 
@@ -58,7 +59,8 @@ def add_promise(command: argparse.ArgumentParser, risk: bool = True) -> None:
         choices=GUARANTEES,
         default=GUARANTEES[0],
         help="on average over calibrations (expected_risk), in all but a share delta of them (confident_risk), at "
-        "every size of a set that grows (growing_set), or of several risks at once (learn_then_test)",
+        "every size of a set that grows (growing_set), of several risks at once (learn_then_test), or of images that "
+        "are learned from, too (cross_risk, of 'calibrate --folds')",
     )
     promise.add_argument("--delta", type=level, help="tolerated share of calibrations that do not keep it")
     promise.add_argument("--bound", choices=BOUNDS, help="of confident_risk (default hoeffding_bentkus)")
@@ -106,14 +108,8 @@ def guarantee_of(options: argparse.Namespace, risk: str | None = None) -> Guaran
     """
     from monai_coat.calibration import PerGroup, PerPatient, Referring, Weighted, guarantee_named, risk_named
 
-    own = {"delta": options.delta, "bound": options.bound, "procedure": options.procedure}
-    settings: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
-    if options.also:
-        settings["also"] = dict(_also(text) for text in options.also)
-    if options.grid or options.guarantee == "learn_then_test":
-        low, high, steps = options.grid or (0.0, 1.0, 200)
-        settings["grid"] = (low, high, int(steps))
-    inner: Any = guarantee_named(options.guarantee, risk_named(risk or options.risk), options.alpha, settings)
+    kind, settings = _of_images(options)
+    inner: Any = guarantee_named(kind, risk_named(risk or options.risk), options.alpha, settings)
     if options.largest_weight is not None and not options.weight:
         raise ValueError("largest-weight must go with weight, got it alone; name the column of the weights.")
     if getattr(options, "refer", None) is not None:
@@ -125,6 +121,25 @@ def guarantee_of(options: argparse.Namespace, risk: str | None = None) -> Guaran
     if options.weight:
         return Weighted(inner, options.weight, 10.0 if options.largest_weight is None else options.largest_weight)
     return inner  # type: ignore[no-any-return]
+
+
+def _of_images(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Name and settings of the guarantee about images."""
+    own = {name: getattr(options, name, None) for name in ("delta", "bound", "procedure", "folds")}
+    kind, settings = options.guarantee, {name: value for name, value in own.items() if value is not None}
+    if "folds" in settings and kind == GUARANTEES[0]:
+        kind = "cross_risk"
+    if ("folds" in settings) != (kind == "cross_risk"):
+        raise ValueError(
+            f"folds must go with cross_risk, and it with them, got {kind}; say 'calibrate --folds K', and nothing of "
+            "--guarantee."
+        )
+    if options.also:
+        settings["also"] = dict(_also(text) for text in options.also)
+    if options.grid or kind == "learn_then_test":
+        low, high, steps = options.grid or (0.0, 1.0, 200)
+        settings["grid"] = (low, high, int(steps))
+    return kind, settings
 
 
 def table_of(options: argparse.Namespace) -> Any:

@@ -35,7 +35,7 @@ __all__ = ["PredictionFolder", "open_predictions", "opened"]
 logger = logging.getLogger(__name__)
 
 Sample = Mapping[str, Any]
-Score = Callable[[MetaTensor, Tensor, str], Tensor]
+Score = Callable[[MetaTensor, Tensor, str], Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ class PredictionFolder:
 
         Args:
             statistic: an empty one, as a guarantee makes it.
-            score: function of maps ``(C, *spatial)``, masks and the file's name, to scores of the same shape; None for
-                the maps themselves.
+            score: function of maps ``(C, *spatial)``, masks and the file's name, to scores of the same shape, or to
+                None for an image that is left out of the statistic; None for the maps themselves.
 
         Returns:
             What was seen of the scores, which tells whether a cutoff takes in everything.
@@ -154,6 +154,8 @@ class PredictionFolder:
         for sample, maps, masks in followed(self.pairs(), len(self), logger, "calibration"):
             forms.take(maps.as_tensor()[None])
             scores = maps.as_tensor() if score is None else score(maps, masks, source_of(sample))
+            if scores is None:
+                continue
             try:
                 of_scores.take(scores[None])
                 update_with(statistic, scores[None], masks[None], [sample.get("meta", {})])

@@ -8,6 +8,7 @@ from monai_coat.predictions.apply import apply_calibration
 from monai_coat.predictions.audit import FolderAudit, PromiseAudit, audit_folder, prefix_of
 from monai_coat.predictions.audit_report import audit_data, write_audit
 from monai_coat.predictions.calibrate import CalibratedMaps, calibrate_folder, load_calibrated_maps, scorer_beside
+from monai_coat.predictions.cross import cross_calibrate_folder
 from monai_coat.predictions.describe import describe_calibration, plain_values
 from monai_coat.predictions.dicom_output import DicomOutput
 from monai_coat.predictions.evaluate import evaluate_folder, records_of_folder
@@ -25,6 +26,7 @@ __all__ = [
     "audit_data",
     "audit_folder",
     "calibrate_folder",
+    "cross_calibrate_folder",
     "describe_calibration",
     "evaluate_folder",
     "fit_folder",

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from monai_coat.calibration import (
     CalibrationResult,
+    CrossRisk,
     Guarantee,
     PipelineIdentity,
     as_guarantee,
@@ -34,7 +35,16 @@ from monai_coat.data import MapFormat, PredictionFolder
 from monai_coat.predictions.fitted_scorer import FittedScorer, image_features, load_scorer, token_of
 from monai_coat.scorers import ProbabilityScorer
 
-__all__ = ["CalibratedMaps", "calibrate_folder", "load_calibrated_maps", "named_for", "scorer_beside"]
+__all__ = [
+    "CALIBRATED",
+    "CalibratedMaps",
+    "calibrate_folder",
+    "calibrated_by",
+    "load_calibrated_maps",
+    "named_for",
+    "note_image",
+    "scorer_beside",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +121,7 @@ def calibrate_folder(
         fitted: the scorer that adapts to an image; None for one threshold for all.
 
     Raises:
+        TypeError: if the guarantee is one of a cross-validation.
         ValueError: naming the file, if it cannot be read, or an image was one of those that the scorer was fitted to;
             or if the maps are of another format, or too few for the level.
     """
@@ -124,6 +135,11 @@ def calibrate_folder(
             "maps of this kind."
         )
     promised = named_for(as_guarantee(guarantee, alpha), folder.format)
+    if isinstance(promised, CrossRisk):
+        raise TypeError(
+            "guarantee must be another than CrossRisk, whose scorers learn from the images themselves; use "
+            "cross_calibrate_folder."
+        )
     sources: dict[str, str] = {}
     features: list[Tensor] = []
     critical: list[Tensor] = []
@@ -131,14 +147,8 @@ def calibrate_folder(
 
     def score(maps: MetaTensor, masks: Tensor, source: str) -> Tensor:
         token = token_of(maps.as_tensor(), masks)
-        if token is not None:
-            fitted.refuse_seen(token, source)
-            if token in sources:
-                raise ValueError(
-                    f"images must be different ones, got the map and mask of {sources[token]} again in {source}; leave "
-                    "copies out."
-                )
-            sources[token] = source
+        fitted.refuse_seen(token, source)
+        note_image(sources, token, source)
         features.append(image_features(maps, masks))
         scores = fitted.score(maps)
         if promised.risk.is_share:
@@ -148,12 +158,35 @@ def calibrate_folder(
     forms = folder.collect(statistic, score)
     result = promised.calibrate(statistic)
     forms.warn_of_everything(result)
+    seen = {**fitted.seen, **dict.fromkeys(sources, CALIBRATED)}
+    known = replace(
+        fitted, seen=seen, features=torch.stack(features), critical=torch.stack(critical) if critical else None
+    )
+    return calibrated_by(folder, result, known)
+
+
+def calibrated_by(folder: PredictionFolder, result: CalibrationResult, fitted: FittedScorer) -> CalibratedMaps:
+    """The calibration of a folder by a scorer that knows which images it has seen."""
     words = result.guarantee + (FOLDS.format(folder.folders) if folder.folders > 1 else "")
     identity = replace(identity_of(fitted.scorer), pipeline=folder.format.to_entries())
     result = replace(result, guarantee=words, method=fitted.method, identity=identity)
-    seen = {**fitted.seen, **dict.fromkeys(sources, CALIBRATED)}
-    kept = {"features": torch.stack(features), "critical": torch.stack(critical) if critical else None}
-    return CalibratedMaps(result, replace(fitted, format=folder.format, seen=seen, **kept))  # type: ignore[arg-type]
+    return CalibratedMaps(result, replace(fitted, format=folder.format))
+
+
+def note_image(sources: dict[str, str], token: str | None, source: str) -> None:
+    """Remember the file of an image.
+
+    Raises:
+        ValueError: naming both files, if it is there already.
+    """
+    if token is None:
+        return
+    if token in sources:
+        raise ValueError(
+            f"images must be different ones, got the map and mask of {sources[token]} again in {source}; leave copies "
+            "out."
+        )
+    sources[token] = source
 
 
 def named_for(guarantee: AnyGuarantee, format: MapFormat) -> AnyGuarantee:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,12 +21,14 @@ from monai_coat.functional import exact_level
 from monai_coat.predictions.fitted_scorer import FittedScorer, token_of
 from monai_coat.scorers import METHODS, SketchedMaps
 
-__all__ = ["FOR_MAPS", "fit_folder", "fit_scorer"]
+__all__ = ["FITTED", "FOR_MAPS", "check_method", "fit_folder", "fit_scorer", "fit_sketches"]
 
 logger = logging.getLogger(__name__)
 
 FOR_MAPS = ("crc", "meg", "coat", "at", "aa_crc", "cra", "sacp")
 """Methods that need a map alone, of any size."""
+
+FITTED = "fitted to"
 
 
 def fit_scorer(
@@ -57,17 +60,35 @@ def fit_scorer(
         >>> calibrate_maps([fitted.score(probs) for probs in maps[20:]], masks[20:], alpha=0.2).n
         (20,)
     """
-    exact_level(alpha)
-    if method not in FOR_MAPS:
-        raise ValueError(f"method must be one of {', '.join(FOR_MAPS)}, got {method!r}; correct the name.")
+    check_method(alpha, method)
     seen: dict[str, str] = {}
-    sketched = SketchedMaps.collect(_remembered(pairs, seen))
+    return replace(
+        fit_sketches(SketchedMaps.collect(_remembered(pairs, seen)), alpha, method, seed, **settings), seen=seen
+    )
+
+
+def fit_sketches(
+    sketched: SketchedMaps, alpha: float, method: str = "meg", seed: int = 0, **settings: Any
+) -> FittedScorer:
+    """:func:`fit_scorer` for images that were sketched before; it does not know which."""
+    check_method(alpha, method)
     _check_foreground(sketched)
     with torch.random.fork_rng(devices=[]):
         made = METHODS[method].fit(sketched, alpha, seed, **settings)
     if made.scorer is None or made.config is None:
         raise ValueError(f"method must be one that gives scores, got {method!r} with {settings}; choose another.")
-    return FittedScorer(method, made.scorer.eval(), made.config, alpha, seen=seen)
+    return FittedScorer(method, made.scorer.eval(), made.config, alpha)
+
+
+def check_method(alpha: float, method: str) -> None:
+    """Refuse a level or a method before any image is read.
+
+    Raises:
+        ValueError: if one is none.
+    """
+    exact_level(alpha)
+    if method not in FOR_MAPS:
+        raise ValueError(f"method must be one of {', '.join(FOR_MAPS)}, got {method!r}; correct the name.")
 
 
 def fit_folder(
@@ -93,5 +114,5 @@ def _remembered(pairs: Iterable[tuple[Tensor, Tensor]], seen: dict[str, str]) ->
         maps, masks = (torch.as_tensor(each) for each in pair)
         token = token_of(maps, masks)
         if token is not None:
-            seen[token] = "fitted to"
+            seen[token] = FITTED
         yield maps, masks

@@ -10,6 +10,7 @@ from monai_coat.scorers.distance_map import distance_map, margin_of
 from monai_coat.scorers.expected_coverage import ExpectedCoverageScorer
 from monai_coat.scorers.fitting.aa_crc import exact_thresholds, fit_linear_thresholds, linear_threshold_risk
 from monai_coat.scorers.fitting.sketch_descent import fit_margins
+from monai_coat.scorers.folded import FoldedScorer
 from monai_coat.scorers.isotonic import IsotonicCalibration
 from monai_coat.scorers.margin import MarginScorer, ScoreSpace
 from monai_coat.scorers.methods import METHODS, FittedMethod, MethodRow, method_of
@@ -32,6 +33,7 @@ __all__ = [
     "ExpectedCoverageScorer",
     "ExpectedGapPredictor",
     "FittedMethod",
+    "FoldedScorer",
     "IsotonicCalibration",
     "LinearThresholdPredictor",
     "MapSummaries",

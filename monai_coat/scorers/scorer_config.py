@@ -13,6 +13,7 @@ from typing import Any
 from monai_coat.scorers.base import Scorer
 from monai_coat.scorers.boundary_distance import BoundaryDistanceScorer
 from monai_coat.scorers.expected_coverage import ExpectedCoverageScorer
+from monai_coat.scorers.folded import FoldedScorer
 from monai_coat.scorers.margin import MarginScorer
 from monai_coat.scorers.predict_all import PredictAllScorer
 from monai_coat.scorers.predictors.expected_gap import ExpectedGapPredictor
@@ -22,7 +23,14 @@ from monai_coat.scorers.probability import ProbabilityScorer
 
 __all__ = ["scorer_of_config"]
 
-SCORERS = (BoundaryDistanceScorer, ExpectedCoverageScorer, MarginScorer, PredictAllScorer, ProbabilityScorer)
+SCORERS = (
+    BoundaryDistanceScorer,
+    ExpectedCoverageScorer,
+    FoldedScorer,
+    MarginScorer,
+    PredictAllScorer,
+    ProbabilityScorer,
+)
 PREDICTORS = (ExpectedGapPredictor, LinearThresholdPredictor, ThresholdPredictor)
 PARTS: Mapping[str, Callable[..., Any]] = {part.__name__: part for part in (*SCORERS, *PREDICTORS)}
 """Classes that a description may name."""
@@ -49,9 +57,16 @@ def _part(config: Mapping[str, Any]) -> Any:
     name = config.get("_target_")
     if name not in PARTS:
         raise ValueError(f"_target_ must be one of {', '.join(PARTS)}, got {name!r}; fit the scorer again.")
-    arguments = {key: _part(value) if isinstance(value, Mapping) else value for key, value in config.items()}
+    arguments = {key: _argument(value) for key, value in config.items()}
     del arguments["_target_"]
     try:
         return PARTS[str(name)](**arguments)
     except TypeError as error:
         raise ValueError(f"arguments must be those of {name}, got {arguments!r} ({error}); fit it again.") from None
+
+
+def _argument(value: Any) -> Any:
+    """A plain value, or the part or parts that it describes."""
+    if isinstance(value, list | tuple) and value and all(isinstance(each, Mapping) for each in value):
+        return [_part(each) for each in value]
+    return _part(value) if isinstance(value, Mapping) else value

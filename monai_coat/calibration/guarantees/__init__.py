@@ -10,6 +10,7 @@ from typing import Any
 
 from monai_coat.calibration.guarantees.base import Guarantee, MeanGuarantee
 from monai_coat.calibration.guarantees.confident import ConfidentRisk
+from monai_coat.calibration.guarantees.cross import CrossRisk
 from monai_coat.calibration.guarantees.expected import ExpectedRisk, as_guarantee, calibrate, calibrate_maps
 from monai_coat.calibration.guarantees.growing import GrowingSet
 from monai_coat.calibration.guarantees.learn_then_test import LearnThenTest
@@ -24,6 +25,7 @@ from monai_coat.calibration.risks.base import Risk
 __all__ = [
     "GUARANTEES",
     "ConfidentRisk",
+    "CrossRisk",
     "ExpectedRisk",
     "GrowingSet",
     "Guarantee",
@@ -42,7 +44,7 @@ __all__ = [
 
 GUARANTEES: Mapping[str, type[Guarantee]] = {
     guarantee.name: guarantee
-    for guarantee in (ExpectedRisk, ConfidentRisk, GrowingSet, LearnThenTest, PerGroup, PerPatient, Weighted)
+    for guarantee in (ExpectedRisk, ConfidentRisk, GrowingSet, LearnThenTest, CrossRisk, PerGroup, PerPatient, Weighted)
 }
 """Guarantees by name: a new one is a file and a row here."""
 

@@ -108,6 +108,9 @@ class Guarantee(ABC):
 class MeanGuarantee(Guarantee):
     """A guarantee that follows from the sum of the calibration images' risks: within a budget, it holds."""
 
+    of_parts: ClassVar[bool] = True
+    """Whether it can be promised of groups or of patients, by the statistic of these."""
+
     @abstractmethod
     def budget(self, n: int) -> Fraction:
         """Sum of the risks of n images that is tolerated, rising with n; negative where n is too small."""

@@ -54,7 +54,8 @@ class PerPatient(MeanGuarantee):
     class_names: Sequence[str] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.guarantee, MeanGuarantee) or self.guarantee.keys:
+        is_mean = isinstance(self.guarantee, MeanGuarantee)
+        if not is_mean or self.guarantee.keys or not self.guarantee.of_parts:
             raise TypeError(
                 f"guarantee must be one such as ExpectedRisk(risk, alpha), got {self.guarantee!r}; give the inner one."
             )

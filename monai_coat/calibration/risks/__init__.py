@@ -13,6 +13,7 @@ from monai_coat.calibration.risks.false_discovery import FalseDiscoveryRate
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
 from monai_coat.calibration.risks.false_positive import FalsePositiveRatio
 from monai_coat.calibration.risks.lesions_missed import LesionsMissed
+from monai_coat.calibration.risks.mean_over_raters import MeanOverRaters, rater_risks
 from monai_coat.calibration.risks.volume import VolumeOverestimated, VolumeUnderestimated
 from monai_coat.calibration.risks.worst_class import WorstClassFalseNegativeRate
 
@@ -25,10 +26,12 @@ __all__ = [
     "FalsePositiveRatio",
     "LesionsMissed",
     "MarkedShare",
+    "MeanOverRaters",
     "Risk",
     "VolumeOverestimated",
     "VolumeUnderestimated",
     "WorstClassFalseNegativeRate",
+    "rater_risks",
     "risk_named",
 ]
 
@@ -45,6 +48,7 @@ RISKS: Mapping[str, Callable[..., Risk]] = {
         VolumeUnderestimated,
         VolumeOverestimated,
         FalseDiscoveryRate,
+        MeanOverRaters,
     )
 }
 """Risks by name: a new one is a file and a row here."""

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from monai_coat.calibration.risks.base import Risk
-from monai_coat.functional import exact_share
-from monai_coat.functional.ranks import NEVER, map_rows
+from monai_coat.functional import exact_share, float32_below
+from monai_coat.functional.foreground import plain
+from monai_coat.functional.ranks import NEVER
 
 __all__ = ["Exceeds"]
 
@@ -144,8 +145,8 @@ class Exceeds(Risk):
 
     def _by_bisection(self, scores: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
         """Critical scores by the definition alone: an image's risk changes at its scores only."""
-        rows, _, _ = map_rows(scores, labels)
         defined = ~self.image_risk(scores, labels, 0.0).isnan()
+        rows = float32_below(plain(scores).detach())
         found = []
         for index, images in enumerate(rows.reshape(len(scores), -1)):
             image = scores[index : index + 1], labels[index : index + 1]
@@ -157,9 +158,9 @@ class Exceeds(Risk):
 
 
 def _ratio(risk: float, pixels: int) -> Fraction:
-    """The ratio of whole numbers of pixels that a float stands for; of a risk that is none, the float."""
+    """The ratio of whole numbers of pixels that a float stands for; of a risk that is none, the decimal."""
     ratio = Fraction(risk).limit_denominator(pixels)
-    return ratio if float(ratio) == risk else Fraction(risk)
+    return ratio if float(ratio) == risk else Fraction(str(risk))
 
 
 def _of_rank(values: Tensor, tolerance: Fraction) -> Tensor:

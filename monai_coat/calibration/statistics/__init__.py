@@ -14,6 +14,7 @@ from monai_coat.calibration.statistics.false_positive import FalsePositiveStatis
 from monai_coat.calibration.statistics.gridded import GriddedStatistic
 from monai_coat.calibration.statistics.grouped import GroupedStatistic
 from monai_coat.calibration.statistics.maps import MapStatistic
+from monai_coat.calibration.statistics.raters import RatersStatistic
 from monai_coat.calibration.statistics.units import PatientStatistic, WeightedStatistic
 from monai_coat.calibration.statistics.worst_class import WorstClassStatistic
 
@@ -28,6 +29,7 @@ __all__ = [
     "GroupedStatistic",
     "MapStatistic",
     "PatientStatistic",
+    "RatersStatistic",
     "Statistic",
     "WeightedStatistic",
     "WorstClassStatistic",

@@ -64,6 +64,11 @@ class CollectedStatistic:
             ValueError: if an image is in it already; nothing is added then.
         """
         maps = plain(scores.detach())
+        if labels.dim() > maps.dim():
+            raise ValueError(
+                f"labels must be one mask of each image, got {tuple(labels.shape)} of several raters, who have no form "
+                "in files; calibrate at one place, by guarantee.statistic()."
+            )
         masks = check_maps(maps, plain(labels))
         # An image that does not count adds nothing.
         rows = zip(maps.cpu(), masks.cpu(), self.statistic.counted(maps, masks), strict=True)

@@ -51,7 +51,7 @@ from tests.calibration.rows import (
     promise_of,
 )
 
-PLAIN = ("expected_risk", "confident_risk", "growing_set", "learn_then_test")
+PLAIN = ("expected_risk", "confident_risk", "growing_set", "learn_then_test", "cross_risk")
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
@@ -129,7 +129,9 @@ def test_a_result_that_its_images_do_not_support_is_refused(guarantee, risk):
     promised = promise_of(guarantee, EXAMPLES[risk], 0.3)
     result = calibrated(promised)
     promised.check(result)
-    loose = SimpleNamespace(**{name: getattr(result, name) for name in ("n", "cutoff", "promised", "kind", "groups")})
+    loose = SimpleNamespace(
+        **{name: getattr(result, name) for name in ("n", "n_empty", "cutoff", "promised", "kind", "groups")}
+    )
     loose.risk = (0.31,) * len(result.n)
     loose.groups = {
         name: SimpleNamespace(**{**vars(group), "risk": loose.risk}) for name, group in result.groups.items()
