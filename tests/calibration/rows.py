@@ -49,6 +49,9 @@ REFUSED = {
     ("per_patient", "worst_class_false_negative_rate"): NO_SHARE,
     ("weighted", "false_discovery_rate"): NO_WEIGHTS,
     ("weighted", "worst_class_false_negative_rate"): NO_WEIGHTS,
+    # Its raters are what is averaged over already.
+    ("per_patient", "mean_over_raters"): NO_SHARE,
+    ("weighted", "mean_over_raters"): NO_WEIGHTS,
     # A union of sets misses less than each; it marks more.
     **{("cross_risk", name): FALLS for name in RISKS if not EXAMPLES[name].rises},
 }
