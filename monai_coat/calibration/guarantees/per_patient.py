@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any, ClassVar
 
 from monai_coat.calibration.guarantees.base import MeanGuarantee
+from monai_coat.calibration.guarantees.growing import GrowingSet
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.statistics.base import Solution, Statistic
 from monai_coat.calibration.statistics.units import PatientStatistic
@@ -32,8 +33,8 @@ class PerPatient(MeanGuarantee):
         key: entry of the metadata that names the patient.
 
     Raises:
-        TypeError: if the guarantee is none of a risk's mean or asks for metadata itself, or its risk is no share of
-            scores, such as that of the worst class.
+        TypeError: if the guarantee is none of a risk's mean or asks for metadata itself, is of a set that grows, or its
+            risk is no share of scores, such as that of the worst class.
 
     Example:
         >>> import torch
@@ -58,6 +59,11 @@ class PerPatient(MeanGuarantee):
         if not is_mean or self.guarantee.keys or not self.guarantee.of_parts:
             raise TypeError(
                 f"guarantee must be one such as ExpectedRisk(risk, alpha), got {self.guarantee!r}; give the inner one."
+            )
+        if isinstance(self.guarantee, GrowingSet):
+            raise TypeError(
+                "guarantee must be of a set whose patients are complete, got GrowingSet: images that come later would "
+                "change the risk of a patient who was counted; take ConfidentRisk, or one image of each patient."
             )
         if not self.risk.is_share:
             raise TypeError(

@@ -20,6 +20,7 @@ from monai_coat.calibration import (
     FalseAlarm,
     FalseNegativeRate,
     FalsePositiveRatio,
+    GrowingSet,
     PatientStatistic,
     PerPatient,
     WorstClassFalseNegativeRate,
@@ -190,3 +191,8 @@ def test_a_risk_that_is_no_share_has_no_mean_over_images():
         PerPatient(ExpectedRisk(WorstClassFalseNegativeRate()))
     assert PerPatient(ExpectedRisk(Exceeds(WorstClassFalseNegativeRate(), 0.2))).risk.is_share
     assert PerPatient(ExpectedRisk(FalseAlarm())).units == "patients with images without foreground"
+
+
+def test_patients_of_a_set_that_grows_are_refused():
+    with pytest.raises(TypeError, match="images that come later would change the risk of a patient who was counted"):
+        PerPatient(GrowingSet(FalseNegativeRate(), 0.1))
