@@ -30,6 +30,7 @@ RISKS = (
     "volume_overestimated",
     "false_discovery_rate",
     "mean_over_raters",
+    "ignoring",
 )
 GUARANTEES = ("expected_risk", "confident_risk", "growing_set", "learn_then_test", "cross_risk")
 BOUNDS = ("hoeffding_bentkus", "hinge", "binomial", "betting")

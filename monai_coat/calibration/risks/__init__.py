@@ -12,6 +12,7 @@ from monai_coat.calibration.risks.false_alarm import FalseAlarm, MarkedShare
 from monai_coat.calibration.risks.false_discovery import FalseDiscoveryRate
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
 from monai_coat.calibration.risks.false_positive import FalsePositiveRatio
+from monai_coat.calibration.risks.ignoring import Ignoring
 from monai_coat.calibration.risks.lesions_missed import LesionsMissed
 from monai_coat.calibration.risks.mean_over_raters import MeanOverRaters, rater_risks
 from monai_coat.calibration.risks.volume import VolumeOverestimated, VolumeUnderestimated
@@ -24,6 +25,7 @@ __all__ = [
     "FalseDiscoveryRate",
     "FalseNegativeRate",
     "FalsePositiveRatio",
+    "Ignoring",
     "LesionsMissed",
     "MarkedShare",
     "MeanOverRaters",
@@ -49,6 +51,7 @@ RISKS: Mapping[str, Callable[..., Risk]] = {
         VolumeOverestimated,
         FalseDiscoveryRate,
         MeanOverRaters,
+        Ignoring,
     )
 }
 """Risks by name: a new one is a file and a row here."""

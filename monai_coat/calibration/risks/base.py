@@ -13,6 +13,8 @@ from monai_coat.calibration.statistics.base import Statistic
 from monai_coat.calibration.statistics.exact import CoverageStatistic
 from monai_coat.calibration.statistics.maps import MapStatistic
 from monai_coat.calibration.statistics.shares import CriticalScores
+from monai_coat.functional.checks import check_maps
+from monai_coat.functional.foreground import plain
 
 __all__ = ["Risk"]
 
@@ -35,6 +37,9 @@ class Risk(ABC):
     """Whether it is 0 or 1, nothing between."""
     joint: ClassVar[bool] = False
     """Whether there is one cutoff and one risk for all classes of an image together."""
+
+    looks_at_shape: ClassVar[bool] = False
+    """Whether it matters which voxels are neighbours, and not only how many there are."""
 
     @property
     def key(self) -> str:
@@ -101,6 +106,15 @@ class Risk(ABC):
             f"risk must be a share of scores, which {self.key!r} is not; collect it by guarantee.statistic(), and not "
             "in bins."
         )
+
+    def check_labels(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Refuse a batch that the risk is not of; returns its labels as they are kept, masks as bool.
+
+        Raises:
+            TypeError: if ``scores`` is not floating point.
+            ValueError: if shapes differ, scores are not finite, or labels hold anything but 0 and 1.
+        """
+        return check_maps(plain(scores), plain(labels))
 
     @property
     def is_share(self) -> bool:

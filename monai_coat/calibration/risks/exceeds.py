@@ -108,6 +108,11 @@ class Exceeds(Risk):
         return self.risk.joint
 
     @property
+    def looks_at_shape(self) -> bool:  # type: ignore[override]
+        """As of the other risk."""
+        return self.risk.looks_at_shape
+
+    @property
     def is_share(self) -> bool:
         """Whether it has a critical score: that of any risk that goes one way with the cutoff."""
         return self.monotone

@@ -45,6 +45,7 @@ class LesionsMissed(Risk):
     """
 
     name: ClassVar[str] = "lesions_missed"
+    looks_at_shape: ClassVar[bool] = True
     overlap: float = 0.0
 
     def __post_init__(self) -> None:

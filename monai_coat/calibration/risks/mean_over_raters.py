@@ -100,6 +100,11 @@ class MeanOverRaters(Risk):
         """As of the other risk."""
         return self.risk.joint
 
+    @property
+    def looks_at_shape(self) -> bool:  # type: ignore[override]
+        """As of the other risk."""
+        return self.risk.looks_at_shape
+
     def image_risk(self, scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor:
         """Means over raters ``(B, C)``, rounded once; see :meth:`Risk.image_risk`.
 

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from monai_coat.calibration.statistics.base import Budget, Solution, Statistic, check_same_kind
 from monai_coat.functional import float32_below
-from monai_coat.functional.checks import check_maps
 from monai_coat.functional.foreground import at_least_float32, plain
 
 __all__ = ["MapStatistic"]
@@ -32,6 +31,8 @@ class _Risk(Protocol):
     def key(self) -> str: ...
 
     def image_risk(self, scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor: ...
+
+    def check_labels(self, scores: Tensor, labels: Tensor) -> Tensor: ...
 
 
 class MapStatistic(Statistic):
@@ -86,7 +87,7 @@ class MapStatistic(Statistic):
     def update(self, scores: Tensor, labels: Tensor) -> None:
         """Add a batch of images; see :meth:`Statistic.update`."""
         scores, labels = plain(scores.detach()), plain(labels)
-        masks = check_maps(scores, labels)
+        masks = self.risk.check_labels(scores, labels)
         maps = float32_below(scores)
         if self._images and self._images[0][0].shape[1] != maps.shape[1]:
             raise ValueError(
@@ -154,7 +155,7 @@ class MapStatistic(Statistic):
     @property
     def images(self) -> Sequence[Mapping[int, NDArray[np.float32]]]:
         """Scores of each image's foreground, of all classes together."""
-        return [{place: scores[labels].numpy() for place, (scores, labels) in enumerate(self._images)}]
+        return [{place: scores[labels == 1].numpy() for place, (scores, labels) in enumerate(self._images)}]
 
     def state_dict(self) -> dict[str, Any]:
         """The maps, image by image."""
