@@ -17,12 +17,12 @@ the hard one of two groups has fewer of each patient, and comes more often where
 
 Each row is calibrated again and again through the package, of {draws} draws of 20 and of 50 images or patients, {many}
 of 200 and {most} of 1000, and {runs} or more sets that grow. *Realised* is the mean over draws of the true risk, or of
-the share of images referred; of a promise P(...) >= 0.9, the share of draws whose true mean is above its level, which may be 0.1; of a growing set, that
-of sets in which this happens at any size from {first} to {last}, asked at every {step}th. In brackets is a lower
-confidence bound of it, exact by Clopper and Pearson for shares and by bets for means, at a level at which a right
-implementation fails any row of the table with a probability below {error:.0%}; a promise is *kept* if the bound is not
-above what may be. A draw that is refused, as for too few images that count, loses nothing; where a tenth or more are,
-there is a star."""
+the share of images referred; of a promise P(...) >= 0.9, the share of draws whose true mean is above its level, which
+may be 0.1; of a growing set, that of sets in which this happens at any size from {first} to {last}, asked at every
+{step}th. In brackets is a lower confidence bound of it, exact by Clopper and Pearson for shares and by bets for means,
+at a level at which a right implementation fails any row of the table with a probability below {error:.0%}; a promise is
+*kept* if the bound is not above what may be. A draw that is refused, as for too few images that count, loses nothing;
+where a tenth or more are, there is a star."""
 WRONG = """The same trials of rules that are wrong, each in a way that is seen in practice. The run fails if one of them
 is not caught."""
 NOISE = """Masks with three of ten pixels wrong on either side of each boundary: the promise is about such masks, and it
