@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -27,9 +28,10 @@ from monai_coat.apps.label.app import _whole_number
 from monai_coat.apps.label.drift import ServedDrift
 from monai_coat.apps.label.infer_task import CertaintyInferTask, write_labels
 from monai_coat.apps.label.polygons import write_polygons
-from monai_coat.calibration import DriftWatch, share_of_level
+from monai_coat.calibration import DriftWatch, load_calibration, promise_in_words, share_of_level
 from monai_coat.transforms import CertaintyLabels
 from tests.bundles.conftest import HIPPOCAMPUS, TwoClassRun, nested_run, touching_run
+from tests.bundles.test_promises import GUARANTEES, SAMPLES
 
 __all__ = ["nested_run", "touching_run"]
 CLASSES = ("anterior", "posterior")
@@ -67,6 +69,29 @@ def test_the_file_holds_the_sets_that_were_calibrated(request, fixture, extensio
         missed.append((truth & ~possible).sum((1, 2, 3)) / truth.sum((1, 2, 3)))
     assert several > 100
     np.testing.assert_allclose(np.mean(missed, 0), served.calibration().risk, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["confident", "growing", "per group", "referring"])
+def test_the_answer_says_which_promise_it_keeps(touching_run: TwoClassRun, tmp_path, name):
+    shutil.copy(touching_run.folder / "models/segmenter.pt", tmp_path)
+    shutil.copy(touching_run.folder / "models/partition.json", tmp_path)
+    promise = {"guarantee": GUARANTEES[name], "alpha": 0.5, "certain_alpha": 0.5, "samples": SAMPLES}
+    touching_run.run("calibrate", model_dir=str(tmp_path), **promise)
+    served = CalibratedBundle(HIPPOCAMPUS, [tmp_path], "crc", overrides=touching_run.overrides())
+    task, result = CertaintyInferTask(served), load_calibration(tmp_path / "calibration_crc.json")
+    decisions = []
+    for sample in touching_run.workflow("calibrate").parser.get_parsed_content("samples"):
+        path, answer = task({"image": sample["image"]})
+        assert answer["guarantee"] == result.guarantee
+        assert answer["in_words"] == promise_in_words(result)
+        possible = served.certainty.possible(torch.from_numpy(read(path).astype(int)))
+        Path(path).unlink()
+        decisions.append(answer.get("decision"))
+        if result.referral is not None:
+            shares = possible.flatten(1).double().mean(1).tolist()
+            large = any(share > limit for share, limit in zip(shares, result.referral.sizes, strict=True))
+            assert large == any("of the image" in why for why in answer["why"])
+    assert set(decisions) <= ({"refer", "accept"} if name == "referring" else {None})
 
 
 @pytest.mark.filterwarnings("ignore:.*pixdim")  # by MONAI, of headers that contradict themselves

@@ -63,7 +63,7 @@ def solved(statistic):
         (torch.rand(1, 3, 4), torch.ones(1, 3, 4), ValueError, "must have the 2 classes of the (batches|brackets)"),
         (torch.full((1, 2, 4), torch.nan), torch.ones(1, 2, 4), ValueError, "must be finite"),
         (torch.full((1, 2, 4), -torch.inf), torch.ones(1, 2, 4), ValueError, "must be finite"),
-        (torch.rand(1, 2, 4), torch.full((1, 2, 4), 2), ValueError, r"labels must hold only 0(,| and) 1( and 255)?, got 2"),
+        (torch.rand(1, 2, 4), torch.full((1, 2, 4), 2), ValueError, r"must hold only 0(,| and) 1( and 255)?, got 2"),
         (torch.rand(1, 2, 4), torch.ones(1, 2, 5), ValueError, "same shape"),
         (torch.ones(1, 2, 4, dtype=torch.int), torch.ones(1, 2, 4), TypeError, "must be floating point"),
     ],
