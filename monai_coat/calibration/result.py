@@ -110,11 +110,26 @@ class CalibrationResult:
             meta: metadata of the image.
 
         Raises:
-            ValueError: if the image does not say its group, or no image of it was calibrated on.
+            ValueError: if the image does not say its group, or no image of it was calibrated on; or if its weight,
+                where it says one, is above the largest that the promise is about.
         """
+        if self.kind == "weighted" and (meta or {}).get(self.settings["key"]) not in (None, ""):
+            self._check_weight(str(meta[self.settings["key"]]))  # type: ignore[index]
         if not self.groups:
             return self
         return self.of_group(as_grouping(self.settings["key"]).group_of(scores, meta))
+
+    def _check_weight(self, weight: str) -> None:
+        largest, key = float(self.settings["largest"]), self.settings["key"]
+        try:
+            within = 0 <= float(weight) <= largest
+        except ValueError:
+            within = False
+        if not within:
+            raise ValueError(
+                f"{key} must be a weight of at most {largest:g}, got {weight!r}, about which nothing is promised; "
+                "calibrate with a larger one."
+            )
 
     @property
     def shift(self) -> tuple[float, ...]:

@@ -63,7 +63,11 @@ def add_promise(command: argparse.ArgumentParser, risk: bool = True) -> None:
         "every size of a set that grows (growing_set), of several risks at once (learn_then_test), or of images that "
         "are learned from, too (cross_risk, of 'calibrate --folds')",
     )
-    promise.add_argument("--delta", type=level, help="tolerated share of calibrations that do not keep it")
+    promise.add_argument(
+        "--delta",
+        type=level,
+        help="tolerated share of calibrations that do not keep it (default 0.05, of learn_then_test 0.1)",
+    )
     promise.add_argument("--bound", choices=BOUNDS, help="of confident_risk (default hoeffding_bentkus)")
     promise.add_argument(
         "--also",

@@ -122,3 +122,13 @@ def test_risks_that_go_both_ways_and_unknown_columns_are_refused(root, capsys, t
         output = ["--output", tmp_path / "c.json"]
         assert said in refused(capsys, "calibrate", *places, *options, *output)
     assert not (tmp_path / "c.json").exists()
+
+
+def test_an_image_of_a_larger_weight_is_refused_where_it_says_so(root, tmp_path, capsys):
+    calibrated(root, PROMISES["weighted"], tmp_path / "c.json")
+    (tmp_path / "t.csv").write_text(
+        (root / "table.csv").read_text().replace("new_1,south,new0,1.5", "new_1,south,new0,2.5")
+    )
+    places = ["--probs", root / "new/maps", "--output", tmp_path / "masks", "--table", tmp_path / "t.csv"]
+    said = refused(capsys, "apply", tmp_path / "c.json", *places)
+    assert "weight must be a weight of at most 2, got '2.5', about which nothing is promised" in said
