@@ -40,7 +40,11 @@ bench: $(READY)  ## speed and memory
 gpu-check: $(READY)  ## tests and times on a GPU; says what it skips where there is none
 	$(BIN)/python -m pytest -m gpu -rs
 	$(BIN)/python -m benchmarks.gpu
-validate: $(READY)  ## slow tests and docs/results/validity.md; on real images if COAT_DATA_DIR is set
+VALIDATE := .venv/.validate
+$(VALIDATE): $(READY)
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[validate]" || echo "The packages to compare with are left out."
+	@touch $@
+validate: $(VALIDATE)  ## slow tests and docs/results/validity.md; on real images if COAT_DATA_DIR is set
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m benchmarks.validity
 LABEL := .venv-label/.installed

@@ -22,12 +22,17 @@ from benchmarks.validity import (
 )
 from benchmarks.validity.figure import draw
 from benchmarks.validity.inputs import QUICK, Inputs, Scale
+from benchmarks.validity.promises import picture, references, sources
+from benchmarks.validity.promises import section as promises
 from benchmarks.validity.sections import Content, Section, paragraphs, table
 from monai_coat.data import data_directory
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "results"
 SECTIONS: Mapping[str, Section] = {
     "core": core.SECTION,
+    "promises": promises.SECTION,
+    "references": references.SECTION,
+    "sources": sources.SECTION,
     "certain": certain.SECTION,
     "label_maps": label_maps.SECTION,
     "pipelines": pipelines.SECTION,
@@ -81,6 +86,8 @@ def main(arguments: list[str] | None = None) -> None:
     target.mkdir(parents=True, exist_ok=True)
     (target / "validity.md").write_text(page(inputs, contents), encoding="utf-8")
     draw(contents, target / "validity.png")
+    if "promises" in contents:
+        picture.draw(contents["promises"], target / "promises.png")
     print(f"wrote {target / 'validity.md'}")
 
 

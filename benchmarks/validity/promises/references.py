@@ -175,11 +175,11 @@ def lines(content: Content) -> list[str]:
 
 
 def verdict(content: Content) -> str:
-    """Which packages were there, and how often none differed."""
+    """How often none differed, and which packages were not there."""
     exact = [row for row in content["rows"] if "differ" in row[3]]
     equal = sum(row[3].startswith("0 ") for row in exact)
     absent = f"; not installed: {', '.join(content['absent'])}" if content["absent"] else ""
-    return f"{equal} of {len(exact)} comparisons without any difference{absent}."
+    return f"{equal} of {len(exact)} are the same in all cases, the others but for the rounding that is named{absent}."
 
 
 SECTION = Section("The same by other packages", run, lines, verdict, uses_data=False)
