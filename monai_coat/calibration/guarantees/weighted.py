@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -134,7 +134,11 @@ class Weighted(MeanGuarantee):
     def solve(self, statistic: Statistic) -> tuple[Solution, ...]:
         """The most useful cutoff of each class; see :meth:`MeanGuarantee.solve`."""
         weighted = self._weighted(statistic)
-        return weighted.solve_weighted([self._budget(weighted.total_weight(k)) for k in range(len(weighted.n))])
+        classes = range(len(weighted.n))
+        found = weighted.solve_weighted([self._budget(weighted.total_weight(index)) for index in classes])
+        effective = ", ".join(f"{weighted.effective_n(index):.1f}" for index in classes)
+        remark = f"the n images tell as much as {effective} of equal weight"
+        return tuple(replace(solution, remark=remark) for solution in found)
 
     def _weighted(self, statistic: Statistic) -> WeightedStatistic:
         """The statistic, if it knows the weights of this guarantee.
