@@ -44,7 +44,8 @@ def test_the_truth_is_the_risk_of_each_image(pool, key):
 
 
 def test_every_risk_is_tried():
-    assert {key.partition("(")[0] for key in RISKS} == set(TABLE)
+    # With one rater, and nothing to ignore, the others are the risk that they are made around.
+    assert {key.partition("(")[0] for key in RISKS} == set(TABLE) - {"mean_over_raters", "ignoring"}
 
 
 def test_the_step_of_a_cutoff_has_its_set():
