@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_coat.calibration.guarantees import GUARANTEES, Guarantee, PerGroup, guarantee_named
+from monai_coat.calibration.guarantees import GUARANTEES, Guarantee, PerGroup, Referring, guarantee_named
 from monai_coat.calibration.identity import PipelineIdentity
 from monai_coat.calibration.referral import Referral
 from monai_coat.calibration.result import CalibrationResult
@@ -169,8 +169,26 @@ def _result(content: dict[str, Any]) -> CalibrationResult:
         for name, group in values["groups"].items()
     }
     result = _with_tuples(values)
+    _check_says(result, guarantee)
     guarantee.check(result)
     return result
+
+
+def _check_says(result: CalibrationResult, guarantee: Guarantee) -> None:
+    """The words must be those that the settings make, and there must be what they speak of, and nothing else."""
+    if dict(guarantee.settings) != dict(result.settings):
+        raise ValueError(f"settings must be {dict(guarantee.settings)}, got {dict(result.settings)}")
+    if bool(result.groups) != isinstance(guarantee, PerGroup):
+        raise ValueError(f"groups must be there if the promise is for each, got {len(result.groups)}")
+    begins, *more = result.guarantee.split("; ")
+    # Words may be the bare promise, of results that were made by hand.
+    if begins not in (guarantee.promise, guarantee.opening(result).split("; ")[0]):
+        raise ValueError(f"guarantee must be {guarantee.opening(result)!r}, got {result.guarantee!r}")
+    rule = "" if result.referral is None else f"of new images {result.referral.words}"
+    if [text for text in more if "are referred to somebody" in text] != ([rule] if rule else []):
+        raise ValueError(f"guarantee must say of referrals {rule!r}, got {result.guarantee!r}")
+    if result.referral is not None and len(result.referral.sizes) != len(result.cutoff):
+        raise ValueError(f"referral must be of the {len(result.cutoff)} classes, got {len(result.referral.sizes)}")
 
 
 def _with_tuples(values: dict[str, Any]) -> CalibrationResult:
@@ -214,17 +232,8 @@ def check_calibration_fits(
     alpha = guarantee.alpha if guarantee is not None and alpha is None else alpha
     if alpha is not None and exact_level(alpha) != exact_level(result.alpha):
         raise ValueError(f"calibration is for alpha={result.alpha}, wanted is alpha={alpha}; calibrate for that level.")
-    made = (result.kind, result.controls)
-    if guarantee is not None and made != (guarantee.name, guarantee.risk.key):
-        raise ValueError(
-            f"calibration is for {' of '.join(made)}, wanted is {guarantee.name} of {guarantee.risk.key}; calibrate "
-            "for that promise."
-        )
-    if guarantee is not None and dict(guarantee.settings) != dict(result.settings):
-        raise ValueError(
-            f"calibration is for {guarantee.name} with {dict(result.settings)}, wanted is {dict(guarantee.settings)}; "
-            "calibrate for that promise."
-        )
+    if guarantee is not None:
+        _check_promise(result, guarantee)
     if classes is not None and classes != len(result.cutoff):
         raise ValueError(
             f"calibration is for {len(result.cutoff)} classes, the scores have {classes}; calibrate again."
@@ -238,4 +247,25 @@ def check_calibration_fits(
         raise ValueError(
             f"calibration is of another pipeline: {', '.join(differences)}; calibrate this one, or use the network, "
             "preprocessing and inferer that were calibrated."
+        )
+
+
+def _check_promise(result: CalibrationResult, guarantee: Guarantee) -> None:
+    """Refuse a calibration of another risk, guarantee, setting or rule."""
+    made = (result.kind, result.controls)
+    if made != (guarantee.name, guarantee.risk.key):
+        raise ValueError(
+            f"calibration is for {' of '.join(made)}, wanted is {guarantee.name} of {guarantee.risk.key}; calibrate "
+            "for that promise."
+        )
+    share = None if result.referral is None else result.referral.share
+    if isinstance(guarantee, Referring) and share != float(guarantee.share):
+        raise ValueError(
+            f"calibration must refer at most {guarantee.share:g} of new images, got a rule of {share}; calibrate for "
+            "that share."
+        )
+    if dict(guarantee.settings) != dict(result.settings):
+        raise ValueError(
+            f"calibration is for {guarantee.name} with {dict(result.settings)}, wanted is {dict(guarantee.settings)}; "
+            "calibrate for that promise."
         )

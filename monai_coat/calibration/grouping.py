@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-__all__ = ["Grouping", "MetadataKey", "SizeStrata", "as_grouping", "value_of"]
+__all__ = ["Grouping", "MetadataKey", "SizeStrata", "as_grouping", "text_of", "value_of"]
 
 
 class Grouping(Protocol):
@@ -44,7 +44,7 @@ class MetadataKey:
         Raises:
             ValueError: if the image has no such entry.
         """
-        return str(value_of(meta, self.key))
+        return text_of(value_of(meta, self.key))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,12 @@ class SizeStrata:
         share = float((scores >= self.level).any(0).double().mean())
         bounds = (0.0, *self.edges, 1.0)
         index = sum(share >= edge for edge in self.edges)
-        return f"from {bounds[index]:g} to {bounds[index + 1]:g}"
+        return f"from {_short(bounds[index])} to {_short(bounds[index + 1])}"
+
+
+def _short(edge: float) -> str:
+    """An edge with as few digits as tell it from all others."""
+    return f"{edge:g}" if float(f"{edge:g}") == edge else repr(edge)
 
 
 def as_grouping(key: str | Grouping) -> Grouping:
@@ -115,6 +120,20 @@ def as_grouping(key: str | Grouping) -> Grouping:
     return SizeStrata(tuple(edges), level)
 
 
+MISSING = ("na", "n/a", "nan", "none", "null", "<na>")
+"""How programs write that there is no value."""
+
+
+def text_of(value: Any) -> str:
+    """A value as text; 4 and 4.0, which loaders make of it, are one.
+
+    Example:
+        >>> text_of(4.0), text_of("04"), text_of(0.5)
+        ('4', '04', '0.5')
+    """
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def value_of(meta: Mapping[str, Any] | None, key: str) -> Any:
     """An entry of an image's metadata.
 
@@ -123,8 +142,12 @@ def value_of(meta: Mapping[str, Any] | None, key: str) -> Any:
     """
     value = None if meta is None else meta.get(key)
     value = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+    if isinstance(value, str) and value.strip().lower() in MISSING:
+        raise ValueError(f"metadata must say {key!r} of every image, got {value!r}; write a name that means something.")
     if value is None or value == "" or value != value:  # noqa: PLR0124  NaN is no value
         known = "none" if not meta else ", ".join(sorted(map(str, meta)))[:200]
+        if meta and key in meta:
+            raise ValueError(f"metadata must say {key!r} of every image, got {value!r} of one; fill it in.")
         raise ValueError(
             f"metadata must say {key!r} of every image, got {known}; add it to the table or to the data list."
         )

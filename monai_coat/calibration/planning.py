@@ -62,11 +62,11 @@ class Plan:
     @property
     def words(self) -> str:
         """The plan in one sentence; bounds are rounded outwards."""
-        risk = self.guarantee.risk
         row = _example(self.rows)
         parts = [
-            f"{self.guarantee.promise} needs at least {self.least} calibration {risk.counted}; after one calibration "
-            f"on {row.n}, the mean over all new images of a risk that is all or nothing is between {_spread(row)}"
+            f"{self.guarantee.promise} needs at least {self.least} calibration {self.guarantee.units}; after one "
+            f"calibration on {row.n}, the mean over all new images of a risk that is all or nothing is between "
+            f"{_spread(row)}"
         ]
         parts += [
             f"in the pilot ({pilot.images} images{_of(pilot)}) it is between {_spread(_example(pilot.rows))}"

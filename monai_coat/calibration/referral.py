@@ -155,7 +155,13 @@ def rule_of(images: Sequence[Sequence[SizeSketch]], cutoffs: Sequence[float], sh
     count = min(REFERENCES, len(quantiles) // 2)
     references, others = tuple(quantiles[:count]), quantiles[count:]
     distances = [distance_to(each, references) for each in others]
-    return Referral(float(share), tuple(sizes), quantile_of(distances, level / 2, math.inf), references)
+    distance = quantile_of(distances, level / 2, math.inf)
+    if math.isinf(distance) and level / (2 * classes) * (len(images) + 1) < 1:
+        raise ValueError(
+            f"share={float(share)} is so small that a rule of {len(images)} images refers none; add images, or "
+            "raise it."
+        )
+    return Referral(float(share), tuple(sizes), distance, references)
 
 
 def quantile_of(values: Sequence[float], level: Fraction, otherwise: float) -> float:

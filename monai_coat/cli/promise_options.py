@@ -8,6 +8,7 @@ Tested by tests/cli/test_promise_options.py.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,21 @@ def add_promise(command: argparse.ArgumentParser, risk: bool = True) -> None:
         "every size of a set that grows (growing_set), of several risks at once (learn_then_test), or of images that "
         "are learned from, too (cross_risk, of 'calibrate --folds')",
     )
+    _add_settings(promise)
+    over = promise.add_mutually_exclusive_group()
+    over.add_argument("--per-group", metavar="KEY", help="for each value of a column, or of size(level, edge, ...)")
+    over.add_argument("--per-patient", metavar="KEY", help="over patients, whom a column names")
+    over.add_argument("--weight", metavar="KEY", help="over images that come as much more often as a column says")
+    promise.add_argument("--largest-weight", type=float, help="no new image weighs more (default 10)")
+    if risk:
+        promise.add_argument(
+            "--refer", type=level, metavar="SHARE", help="say of each image whether to refer it, at most this share"
+        )
+        add_table(command)
+
+
+def _add_settings(promise: argparse._ArgumentGroup) -> None:
+    """Add what a guarantee is made with."""
     promise.add_argument(
         "--delta",
         type=level,
@@ -84,16 +100,6 @@ def add_promise(command: argparse.ArgumentParser, risk: bool = True) -> None:
         help="of learn_then_test: lowest cutoff, highest, steps between (default 0 1 200)",
     )
     promise.add_argument("--procedure", choices=PROCEDURES, help="of learn_then_test (default graphical)")
-    over = promise.add_mutually_exclusive_group()
-    over.add_argument("--per-group", metavar="KEY", help="for each value of a column, or of size(level, edge, ...)")
-    over.add_argument("--per-patient", metavar="KEY", help="over patients, whom a column names")
-    over.add_argument("--weight", metavar="KEY", help="over images that come as much more often as a column says")
-    promise.add_argument("--largest-weight", type=float, help="no new image weighs more (default 10)")
-    if risk:
-        promise.add_argument(
-            "--refer", type=level, metavar="SHARE", help="say of each image whether to refer it, at most this share"
-        )
-        add_table(command)
 
 
 def add_table(command: argparse.ArgumentParser) -> None:
@@ -114,6 +120,7 @@ def guarantee_of(options: argparse.Namespace, risk: str | None = None) -> Guaran
     from monai_coat.calibration import PerGroup, PerPatient, Referring, Weighted, guarantee_named, risk_named
 
     kind, settings = _of_images(options)
+    _check_settings(options, settings)
     inner: Any = guarantee_named(kind, risk_named(risk or options.risk), options.alpha, settings)
     if options.largest_weight is not None and not options.weight:
         raise ValueError("largest-weight must go with weight, got it alone; name the column of the weights.")
@@ -140,11 +147,36 @@ def _of_images(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
             "--guarantee."
         )
     if options.also:
-        settings["also"] = dict(_also(text) for text in options.also)
+        also = [_also(text) for text in options.also]
+        settings["also"] = dict(also)
+        if len(settings["also"]) < len(also):
+            raise ValueError(f"also must name each risk once, got {', '.join(options.also)}; leave one out.")
     if options.grid or kind == "learn_then_test":
         low, high, steps = options.grid or (0.0, 1.0, 200)
-        settings["grid"] = (low, high, int(steps))
+        settings["grid"] = (low, high, int(steps) if float(steps).is_integer() else steps)
     return kind, settings
+
+
+SETTINGS = {
+    "confident_risk": {"delta", "bound"},
+    "growing_set": {"delta", "bound"},
+    "learn_then_test": {"delta", "also", "grid", "procedure"},
+    "cross_risk": {"folds"},
+}
+
+
+def _check_settings(options: argparse.Namespace, settings: Mapping[str, Any]) -> None:
+    """Refuse options that the guarantee does not have."""
+    for name in settings:
+        if name not in SETTINGS.get(options.guarantee, set()):
+            having = " or ".join(each for each, names in SETTINGS.items() if name in names)
+            raise ValueError(
+                f"{name} must go with another guarantee than {options.guarantee}; add --guarantee {having}."
+            )
+    if getattr(options, "refer", None) is not None and (options.per_group or options.per_patient or options.weight):
+        raise ValueError(
+            "refer must go with a promise over all images, got groups, patients or weights; leave one out."
+        )
 
 
 def table_of(options: argparse.Namespace) -> Any:

@@ -127,12 +127,18 @@ class ConformalCalibration:
 
         Raises:
             RuntimeError: if the network is in training mode.
+            ValueError: if metadata are asked for, and there are more or fewer images than in the batch.
         """
         rows, taken = batch_metadata(engine.state.batch, self.guarantee.keys), 0
         for scores, labels in self.intake.pairs(engine, self.output_transform):
             meta = None if rows is None else rows[taken : taken + len(scores)]
             update_with(self.statistic, scores, labels, meta)
             taken += len(scores)
+        if rows is not None and taken != len(rows):
+            raise ValueError(
+                f"output must have all images of the batch, got {taken} of {len(rows)}: which image has which "
+                f"{', '.join(self.guarantee.keys)} cannot be told; leave none out."
+            )
 
     def epoch_completed(self, engine: Engine) -> None:
         """Calibrate, leave the result in the engine's state, and log it."""

@@ -17,6 +17,7 @@ from typing import Any
 from monai.data import MetaTensor
 from torch import Tensor
 
+from monai_coat.calibration import FalseNegativeRate, WorstClassFalseNegativeRate
 from monai_coat.data import PredictionFolder
 from monai_coat.files.progress import followed
 from monai_coat.metrics import ImageRecord, image_records
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 HALF = "cut at 0.5"
 MASK = "the mask itself"
+OF_COVERAGE = (FalseNegativeRate.name, WorstClassFalseNegativeRate.name)
+"""Risks whose level is a target of coverage."""
 
 Rows = dict[str, list[ImageRecord]]
 
@@ -80,6 +83,11 @@ def evaluate_folder(
     Raises:
         ValueError: as :func:`records_of_folder`; or if no image has foreground.
     """
+    if calibrated.result.controls not in OF_COVERAGE:
+        raise ValueError(
+            f"calibration must be of what is missed, whose coverage is reported, got one of "
+            f"{calibrated.result.controls!r}; say whether its promise holds by audit."
+        )
     folder.refuse_segmentations()
     records = records_of_folder(calibrated, folder)
     output, alpha, tables = Path(output), calibrated.result.alpha, {}

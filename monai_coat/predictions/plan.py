@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_coat.calibration import Guarantee, MeanGuarantee, PerGroup, Plan, plan_calibration
+from monai_coat.calibration import Guarantee, MeanGuarantee, PerGroup, Plan, Referring, Weighted, plan_calibration
 from monai_coat.data import PredictionFolder
 from monai_coat.files import replacing, write_json
 from monai_coat.predictions.calibrate import named_for
@@ -52,18 +52,22 @@ def plan_folder(
 
 
 def _of_a_mean(guarantee: Guarantee) -> MeanGuarantee:
-    """What is promised of one group, or of all images.
+    """The guarantee, if it follows from the mean of one risk over images or patients of one weight.
 
     Raises:
-        TypeError: if several risks are promised at once.
+        TypeError: if it does not, with what to plan in its place.
     """
-    inner = guarantee.guarantee if isinstance(guarantee, PerGroup) else guarantee
-    if not isinstance(inner, MeanGuarantee):
-        raise TypeError(
-            f"guarantee must be of one risk, got {guarantee.name}; plan confident_risk of each of its risks, with its "
-            "delta divided by their number."
-        )
-    return inner
+    if isinstance(guarantee, PerGroup):
+        remedy = "plan the promise without groups: its numbers are then those of each group"
+    elif isinstance(guarantee, Weighted):
+        remedy = "plan the promise without weights: it takes more images with them, the more they differ"
+    elif isinstance(guarantee, Referring):
+        remedy = "plan the promise without the referral, which takes 1 / alpha images more"
+    else:
+        remedy = "plan confident_risk of each of its risks, with its delta divided by their number"
+    if not isinstance(guarantee, MeanGuarantee) or isinstance(guarantee, Weighted):
+        raise TypeError(f"guarantee must be of the mean of one risk to be planned, got {guarantee!r}; {remedy}.")
+    return guarantee
 
 
 def write_plan(plan: Plan, output: str | os.PathLike[str]) -> list[Path]:

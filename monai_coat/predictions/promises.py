@@ -57,8 +57,8 @@ def single_promises(calibrated: CalibratedMaps) -> list[SinglePromise]:
     result = calibrated.result
     if result.kind == Weighted.name:
         raise ValueError(
-            "calibration must be about images as they are drawn to be audited, got one that is weighted; evaluate it "
-            "on images of the population that it was weighted for."
+            "calibration must be about images as they are drawn to be audited, got one that is weighted: audit the one "
+            "without weights, on images of the population that it was weighted for."
         )
     by_group = result.groups if result.kind == PerGroup.name else {None: result}
     return [promise for group, of_group in by_group.items() for promise in _of_group(of_group, group, calibrated)]

@@ -78,7 +78,7 @@ def draw_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
     shown = shown_sizes([row.n for row in plan.rows])
     axes.set_xticks(shown, [str(size) for size in shown])
     axes.xaxis.set_minor_locator(drawing("ticker", "NullLocator")())
-    axes.set_xlabel(f"calibration {plan.guarantee.risk.counted}", size=PLAIN)
+    axes.set_xlabel(f"calibration {plan.guarantee.units}", size=PLAIN)
     axes.set_ylabel("mean risk of all new images", size=PLAIN)
     axes.legend(fontsize=SMALL, frameon=False, loc="upper right")
     sheet.save(path)

@@ -82,6 +82,12 @@ def check_possible_and_certain(possible: CalibrationResult, certain: Calibration
     Raises:
         ValueError: also if they are of different pipelines or numbers of classes.
     """
+    for name, calibration in (("possible", possible), ("certain", certain)):
+        if calibration is not None and not risk_named(calibration.controls).of_places:
+            raise ValueError(
+                f"{name} must be a calibration of what is missed or falsely marked, got one of "
+                f"{calibration.controls!r}, which says nothing about where; calibrate another."
+            )
     if not risk_named(possible.controls).rises:
         raise ValueError("possible must be a calibration of what is missed, got one of false positives; swap the two.")
     if certain is None:

@@ -71,7 +71,7 @@ def test_where_files_say_the_risk_it_is_theirs():
         ("--risk dice", "must be one of false_negative_rate, .*got 'dice'"),
         ("--risk exceeds(false_negative_rate", "must close its bracket"),
         ("--risk exceeds", "must have the settings of 'exceeds'"),
-        ("--delta 0.1", "must have the settings of 'expected_risk'"),
+        ("--delta 0.1", "delta must go with another guarantee.*; add --guarantee confident_risk or growing_set"),
         ("--guarantee growing_set --bound hinge", "bound must be betting"),
         ("--guarantee confident_risk --delta 2", r"delta must be in \(0, 1\)"),
         ("--guarantee confident_risk --bound binomial", "got binomial, which is of risks that are 0 or 1"),

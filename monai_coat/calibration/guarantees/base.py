@@ -51,6 +51,10 @@ class Guarantee(ABC):
         """Metadata that its statistic asks of every image."""
         return ()
 
+    def opening(self, result: CalibrationResult) -> str:
+        """How the words of a result begin: the promise, and what it is over."""
+        return self.promise
+
     def in_words(self, result: CalibrationResult) -> str:
         """The promise as one sentence: of whom it is, and what it is not.
 
@@ -133,6 +137,10 @@ class MeanGuarantee(Guarantee):
             kind=self.name,
             settings=self.settings,
         )
+
+    def opening(self, result: CalibrationResult) -> str:
+        """How the words of a result begin: the promise, and what it is over."""
+        return f"{self.promise} {self.scope}"
 
     @property
     def images_needed(self) -> int:

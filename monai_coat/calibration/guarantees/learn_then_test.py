@@ -148,6 +148,20 @@ class LearnThenTest(Guarantee):
             "procedure": self.procedure,
         }
 
+    @property
+    def words(self) -> str:
+        """The promise, what it is over, and how it was found."""
+        low, high, steps = self.grid
+        return (
+            f"{self.promise} over draws of the n calibration images, the means being over new images, drawn as they "
+            f"were and independently (Hoeffding-Bentkus, {self.procedure} over {int(steps) + 1} cutoffs, steps of "
+            f"{(high - low) / steps:.3g})"
+        )
+
+    def opening(self, result: CalibrationResult) -> str:
+        """How the words of a result begin."""
+        return self.words
+
     def statistic(self) -> GriddedStatistic:
         """Sums of all risks on the grid."""
         return GriddedStatistic(self.risks, self.cutoffs.tolist())
@@ -172,19 +186,13 @@ class LearnThenTest(Guarantee):
         steps = [self._step(statistic, index) for index in range(len(statistic.n))]
         totals = [statistic.total_at(0, index, step) for index, step in enumerate(steps)]
         rows = list(zip(totals, statistic.n, strict=True))
-        width = (self.grid[1] - self.grid[0]) / self.grid[2]
-        words = (
-            f"{self.promise} over draws of the n calibration images, the means being over new images, drawn as they "
-            f"were and independently (Hoeffding-Bentkus, {self.procedure} over {len(statistic.cutoffs)} cutoffs, "
-            f"steps of {width:.3g})"
-        )
         return CalibrationResult(
             cutoff=tuple(statistic.cutoffs[step] + 0.0 for step in steps),
             alpha=float(self.alpha),
             n=statistic.n,
             n_empty=statistic.n_empty,
             risk=tuple(min(1.0, float(total / n)) for total, n in rows),
-            guarantee=words,
+            guarantee=self.words,
             controls=self.risk.key,
             kind=self.name,
             settings=self.settings,

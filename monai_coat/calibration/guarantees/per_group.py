@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -89,7 +89,9 @@ class PerGroup(Guarantee):
     def in_words(self, result: CalibrationResult) -> str:
         """The sentence for each group; see :meth:`Guarantee.in_words`."""
         names = ", ".join(result.groups)
-        return f"For each {self.grouping.key} among {names}: {self.guarantee.in_words(result)}"
+        lacking = [text for text in result.guarantee.split("; ")[1:] if "nothing is promised" in text]
+        except_for = f" Except: {'; '.join(lacking)}." if lacking else ""
+        return f"For each {self.grouping.key} among {names}: {self.guarantee.in_words(result)}{except_for}"
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -148,7 +150,7 @@ class PerGroup(Guarantee):
             math.fsum(each.risk[index] * each.n[index] for each in groups.values()) / max(n[index], 1)
             for index in range(len(n))
         ]
-        words = [f"{self.promise} {self.guarantee.scope}, in each of {', '.join(groups)}"]
+        words = [self._opening(groups)]
         words += [f"{name}: {text}" for name, each in groups.items() for text in _remarks(each)]
         words += [f"no promise about {self._called(k)} in any" for k, c in enumerate(cutoffs) if abs(c) == LARGEST]
         words += [
@@ -169,6 +171,13 @@ class PerGroup(Guarantee):
             groups=groups,
         )
 
+    def _opening(self, groups: Iterable[str]) -> str:
+        return f"{self.promise} {self.guarantee.scope}, in each of {', '.join(groups)}"
+
+    def opening(self, result: CalibrationResult) -> str:
+        """How the words of a result begin."""
+        return self._opening(result.groups)
+
     def _called(self, index: int) -> str:
         names = self.class_names or self.guarantee.class_names
         return repr(names[index]) if names else f"class {index}"
@@ -185,8 +194,11 @@ class PerGroup(Guarantee):
             if (group.kind, group.controls, group.alpha) != (self.guarantee.name, self.risk.key, float(self.alpha)):
                 raise ValueError(f"groups must be of the promise {self.promise!r}, got {group.guarantee!r} of {name}")
             self.guarantee.check(group)
-        if self._joined(result.groups, {}).cutoff != result.cutoff:
+        joined = self._joined(result.groups, {})
+        if joined.cutoff != result.cutoff:
             raise ValueError(f"cutoff must be the safest of the groups, got {result.cutoff}")
+        if (joined.n, joined.n_empty, joined.risk) != (result.n, result.n_empty, result.risk):
+            raise ValueError(f"n and risk must be those of the groups together, got {result.n} and {result.risk}")
 
 
 def _remarks(result: CalibrationResult) -> list[str]:

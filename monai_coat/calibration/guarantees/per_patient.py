@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar
 
-from monai_coat.calibration.guarantees.base import MeanGuarantee
+from monai_coat.calibration.guarantees.base import MeanGuarantee, sentence_of
 from monai_coat.calibration.guarantees.growing import GrowingSet
+from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.statistics.base import Solution, Statistic
 from monai_coat.calibration.statistics.units import PatientStatistic
+from monai_coat.functional import exact_level
 
 __all__ = ["PerPatient"]
 
@@ -65,6 +67,11 @@ class PerPatient(MeanGuarantee):
                 "guarantee must be of a set whose patients are complete, got GrowingSet: images that come later would "
                 "change the risk of a patient who was counted; take ConfidentRisk, or one image of each patient."
             )
+        if getattr(self.guarantee, "bound", "") == "binomial":
+            raise TypeError(
+                "guarantee must have a bound for means, got binomial, which is of risks that are 0 or 1: the mean over "
+                "a patient's images is neither; take hinge."
+            )
         if not self.risk.is_share:
             raise TypeError(
                 f"risk must be a share of scores to have a mean over a patient's images, got {self.risk.key!r}; take "
@@ -102,6 +109,17 @@ class PerPatient(MeanGuarantee):
     def limits(self) -> str:
         """What a patient's risk is, and what the promise is not."""
         return f"The risk of a patient is the mean over the patient's images. {self.guarantee.limits}"
+
+    def in_words(self, result: CalibrationResult) -> str:
+        """The sentence over patients; see :meth:`Guarantee.in_words`."""
+        words = sentence_of(self.risk, self.alpha, self.units)
+        if self.risk.binary:
+            level = float(100 * exact_level(self.alpha))
+            words = (
+                f"Of the images of a patient, on average over new {self.units}, at most {level:g} in 100 are such that "
+                f"{self.risk.phrase}."
+            )
+        return f"{self.lead}{words} {self.limits}"
 
     def scope_over(self, units: str) -> str:
         """Over patients."""

@@ -81,6 +81,10 @@ class Referring(Guarantee):
         """As of the guarantee."""
         return self.guarantee.promise
 
+    def opening(self, result: CalibrationResult) -> str:
+        """As of the guarantee."""
+        return self.guarantee.opening(result)
+
     def in_words(self, result: CalibrationResult) -> str:
         """The guarantee's sentence; see :meth:`Guarantee.in_words`."""
         return self.guarantee.in_words(result)

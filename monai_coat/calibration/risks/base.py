@@ -35,6 +35,8 @@ class Risk(ABC):
     """Whether it only rises, or only falls, with the cutoff; what is not needs :class:`LearnThenTest`."""
     binary: ClassVar[bool] = False
     """Whether it is 0 or 1, nothing between."""
+    of_places: ClassVar[bool] = True
+    """Whether it says which pixels are rightly in the set, or out of it; a volume, or an empty image, says nothing."""
     joint: ClassVar[bool] = False
     """Whether there is one cutoff and one risk for all classes of an image together."""
 

@@ -103,6 +103,11 @@ class Exceeds(Risk):
         return self.risk.monotone
 
     @property
+    def of_places(self) -> bool:  # type: ignore[override]
+        """As of the other risk."""
+        return self.risk.of_places
+
+    @property
     def joint(self) -> bool:  # type: ignore[override]
         """As of the other risk."""
         return self.risk.joint

@@ -56,6 +56,7 @@ class FalseAlarm(_OfEmptyImages):
     """
 
     name: ClassVar[str] = "false_alarm"
+    of_places: ClassVar[bool] = False
     binary: ClassVar[bool] = True
     voxels: int = 1
 
@@ -124,6 +125,7 @@ class MarkedShare(_OfEmptyImages):
     """
 
     name: ClassVar[str] = "false_alarm_size"
+    of_places: ClassVar[bool] = False
 
     @property
     def phrase(self) -> str:

@@ -73,6 +73,7 @@ class VolumeUnderestimated(_OfVolumes):
     """
 
     name: ClassVar[str] = "volume_underestimated"
+    of_places: ClassVar[bool] = False
     binary: ClassVar[bool] = True
     event: ClassVar[str] = "set smaller than the structure"
 
@@ -109,6 +110,7 @@ class VolumeOverestimated(_OfVolumes):
     """
 
     name: ClassVar[str] = "volume_overestimated"
+    of_places: ClassVar[bool] = False
     binary: ClassVar[bool] = True
     rises: ClassVar[bool] = False
     event: ClassVar[str] = "set larger than the structure"

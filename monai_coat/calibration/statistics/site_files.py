@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_coat.calibration.grouping import MetadataKey
+from monai_coat.calibration.grouping import MetadataKey, as_grouping
 from monai_coat.calibration.statistics.base import Statistic
 from monai_coat.calibration.statistics.collected import CollectedStatistic
 from monai_coat.calibration.statistics.file import load_statistic
@@ -70,6 +70,8 @@ def merge_groups(paths: Sequence[str | os.PathLike[str]], key: str, largest: int
     Raises:
         ValueError: if two files have one name.
     """
+    if not isinstance(as_grouping(key), MetadataKey):
+        raise ValueError(f"key must be what the files are of, such as site, got {key!r}; strata are not in files.")
     sites = {Path(path).stem: load_statistic(path, largest).statistic for path in paths}
     if len(sites) < len(paths):
         raise ValueError(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_coat.calibration.grouping import value_of
+from monai_coat.calibration.grouping import text_of, value_of
 from monai_coat.calibration.statistics.base import NO_PROMISE, Budget, Solution
 from monai_coat.calibration.statistics.entries import check_names
 from monai_coat.calibration.statistics.exact import CoverageStatistic
@@ -55,7 +55,7 @@ class _KeyedStatistic(CoverageStatistic):
         self.entries += entries
 
     def _entry(self, value: Any) -> str:
-        return str(value)
+        return text_of(value)
 
     def merge(self, other: Any) -> None:
         """Add all images of another statistic; see :meth:`CoverageStatistic.merge`."""
