@@ -12,14 +12,20 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_coat.calibration import (
     CalibrationResult,
+    ConfidentRisk,
     ExpectedRisk,
+    FalseNegativeRate,
+    PerGroup,
     PipelineIdentity,
+    Referring,
     WorstClassFalseNegativeRate,
+    calibrate_maps,
     check_calibration_fits,
     load_calibration,
     pack_calibration,
@@ -338,3 +344,36 @@ def test_a_message_is_checked_as_a_file_is(tmp_path):
             unpack_calibration(content, "the server")
     with pytest.raises(TypeError, match="must be the bytes of a calibration, got dict from the server"):
         unpack_calibration({}, "the server")
+
+
+CONFIDENT = ConfidentRisk(FalseNegativeRate(), 0.5, 0.2, "hinge")
+GROUPED = PerGroup(ExpectedRisk(FalseNegativeRate(), 0.5), "site")
+RULED = Referring(ExpectedRisk(FalseNegativeRate(), 0.5), 0.25)
+
+
+@pytest.mark.parametrize(
+    ("guarantee", "change"),
+    [
+        (CONFIDENT, {"settings": {"delta": 0.9, "bound": "hinge"}}),
+        (CONFIDENT, {"settings": {"delta": 0.2, "bound": "hoeffding_bentkus"}}),
+        (CONFIDENT, {"settings": {"delta": 0.2}}),
+        (CONFIDENT, {"kind": "expected_risk", "settings": {}}),
+        (CONFIDENT, {"kind": "growing_set", "settings": {"delta": 0.2}}),
+        (CONFIDENT, {"guarantee": "P(E[FNR] <= 0.5) >= 0.8 for every patient"}),
+        (CONFIDENT, {"guarantee": ""}),
+        (GROUPED, {"settings": {"guarantee": "expected_risk", "key": "size(0.5, 0.1)"}}),
+        (GROUPED, {"settings": {"guarantee": "expected_risk"}}),
+        (GROUPED, {"n": [9999]}),
+        (GROUPED, {"risk": [0.0]}),
+        (GROUPED, {"groups": {}}),
+        (RULED, {"referral": None}),
+    ],
+)
+def test_words_and_numbers_that_do_not_go_together_are_damaged_whatever_the_checksum(path, guarantee, change):
+    scores, labels = torch.rand(40, 1, 16), torch.ones(40, 1, 16)
+    meta = [{"site": "ab"[index % 2]} for index in range(40)]
+    save_calibration(calibrate_maps(list(scores), list(labels), guarantee=guarantee, meta=meta), path)
+    assert load_calibration(path).kind == guarantee.name
+    forge(path, **change)
+    with pytest.raises(ValueError, match="is damaged"):
+        load_calibration(path)

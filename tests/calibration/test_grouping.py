@@ -26,8 +26,10 @@ def test_a_group_is_the_entry_as_text(value):
 
 @pytest.mark.parametrize("meta", [None, {}, {"device": "a"}, {"site": None}, {"site": ""}, {"site": math.nan}])
 def test_an_image_that_does_not_say_its_group_is_refused(meta):
-    known = "none" if not meta else next(iter(meta))
-    with pytest.raises(ValueError, match=f"metadata must say 'site' of every image, got {known}; add it to the table"):
+    said = "got none; add it to the table" if not meta else "got device; add it to the table"
+    if meta and "site" in meta:
+        said = f"got {meta['site']!r} of one; fill it in"
+    with pytest.raises(ValueError, match=f"metadata must say 'site' of every image, {said}"):
         MetadataKey("site").group_of(SCORE, meta)
 
 
@@ -99,3 +101,15 @@ def test_a_level_must_be_a_score(level):
 def test_what_begins_like_strata_and_is_none_is_refused(key):
     with pytest.raises(ValueError, match=r"key must be a name or size\(level, edge, \.\.\.\)|edges must ascend"):
         as_grouping(key)
+
+
+@pytest.mark.parametrize("text", ["NA", "nan", "NaN", "null", "None", " n/a "])
+def test_what_programs_write_for_no_value_is_no_group(text):
+    with pytest.raises(ValueError, match="write a name that means something"):
+        value_of({"site": text}, "site")
+
+
+def test_a_number_is_one_group_whether_it_is_read_as_whole_or_not():
+    assert MetadataKey("patient").group_of(SCORE, {"patient": 4.0}) == "4"
+    assert MetadataKey("patient").group_of(SCORE, {"patient": 4}) == "4"
+    assert MetadataKey("patient").group_of(SCORE, {"patient": torch.tensor([4.0])}) == "4"

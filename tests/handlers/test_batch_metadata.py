@@ -73,3 +73,12 @@ def test_the_network_takes_the_cutoff_that_keeps_the_promise_of_every_group():
         list(scores), list(labels), guarantee=PerGroup(FNR, "site"), meta=[{"site": "ab"[i % 2]} for i in range(24)]
     )
     assert result.cutoff[0] == min(group.cutoff[0] for group in result.groups.values())
+
+
+@pytest.mark.parametrize("left_out", [slice(1, None), slice(0, 7)])
+def test_an_output_without_some_images_of_the_batch_is_refused(left_out):
+    scores, labels = images(8)
+    engine = Engine(lambda engine, batch: (batch["score"][left_out], batch["label"][left_out]))
+    ConformalCalibration(guarantee=PerGroup(FNR, "site")).attach(engine)
+    with pytest.raises(ValueError, match="must have all images of the batch, got 7 of 8: which image has which site"):
+        engine.run([{"score": scores, "label": labels, "site": ["a", "b"] * 4}])

@@ -19,6 +19,7 @@ from monai_coat.calibration import (
     PipelineIdentity,
     calibrate_maps,
     identity_of,
+    risk_named,
     save_calibration,
 )
 from monai_coat.transforms import CertaintyMap, CertaintyMapd, ConformalMask
@@ -29,7 +30,8 @@ MISSED, WRONG = "false_negative_rate", "false_positive_ratio"
 def calibration(cutoff, controls=MISSED, network="abc"):
     size = len(cutoff)
     identity = PipelineIdentity({"scorer": network})
-    return CalibrationResult(cutoff, 0.1, (99,) * size, (0,) * size, (0.09,) * size, "", "", identity, controls)
+    words = f"{risk_named(controls).expected_words} <= 0.1"
+    return CalibrationResult(cutoff, 0.1, (99,) * size, (0,) * size, (0.09,) * size, words, "", identity, controls)
 
 
 POSSIBLE, CERTAIN = calibration((0.25, 0.5)), calibration((0.75, 0.625), WRONG)

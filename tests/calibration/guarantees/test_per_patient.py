@@ -196,3 +196,15 @@ def test_a_risk_that_is_no_share_has_no_mean_over_images():
 def test_patients_of_a_set_that_grows_are_refused():
     with pytest.raises(TypeError, match="images that come later would change the risk of a patient who was counted"):
         PerPatient(GrowingSet(FalseNegativeRate(), 0.1))
+
+
+def test_the_exact_bound_of_risks_that_are_0_or_1_is_refused():
+    with pytest.raises(TypeError, match="the mean over a patient's images is neither; take hinge"):
+        PerPatient(ConfidentRisk(Exceeds(FalseNegativeRate(), 0.2), 0.3, 0.5, "binomial"))
+
+
+def test_of_a_risk_that_is_0_or_1_it_says_what_the_mean_is_over():
+    words = PerPatient(ExpectedRisk(Exceeds(FalseNegativeRate(), 0.2), 0.1)).in_words(None)
+    assert words.startswith(
+        "Of the images of a patient, on average over new patients with images with foreground, at most 10 in 100 are "
+    )
