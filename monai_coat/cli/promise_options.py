@@ -120,7 +120,7 @@ def guarantee_of(options: argparse.Namespace, risk: str | None = None) -> Guaran
     from monai_coat.calibration import PerGroup, PerPatient, Referring, Weighted, guarantee_named, risk_named
 
     kind, settings = _of_images(options)
-    _check_settings(options, settings)
+    _check_settings(kind, settings, options)
     inner: Any = guarantee_named(kind, risk_named(risk or options.risk), options.alpha, settings)
     if options.largest_weight is not None and not options.weight:
         raise ValueError("largest-weight must go with weight, got it alone; name the column of the weights.")
@@ -165,15 +165,14 @@ SETTINGS = {
 }
 
 
-def _check_settings(options: argparse.Namespace, settings: Mapping[str, Any]) -> None:
+def _check_settings(kind: str, settings: Mapping[str, Any], options: argparse.Namespace) -> None:
     """Refuse options that the guarantee does not have."""
     for name in settings:
-        if name not in SETTINGS.get(options.guarantee, set()):
+        if name not in SETTINGS.get(kind, set()):
             having = " or ".join(each for each, names in SETTINGS.items() if name in names)
-            raise ValueError(
-                f"{name} must go with another guarantee than {options.guarantee}; add --guarantee {having}."
-            )
-    if getattr(options, "refer", None) is not None and (options.per_group or options.per_patient or options.weight):
+            raise ValueError(f"{name} must go with another guarantee than {kind}; add --guarantee {having}.")
+    parts = options.per_group or options.per_patient or options.weight
+    if getattr(options, "refer", None) is not None and parts and kind != "cross_risk":
         raise ValueError(
             "refer must go with a promise over all images, got groups, patients or weights; leave one out."
         )

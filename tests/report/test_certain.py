@@ -15,7 +15,7 @@ from monai.engines import SupervisedEvaluator
 from monai.handlers import from_engine
 from torch import nn
 
-from monai_coat.calibration import CalibrationResult, PipelineIdentity, save_calibration
+from monai_coat.calibration import CalibrationResult, PipelineIdentity, risk_named, save_calibration
 from monai_coat.handlers import ImageRecords
 from monai_coat.networks import AdaptiveSegmenter
 from monai_coat.report import compare, compare_classes, load_certain, summarize_certain
@@ -43,7 +43,10 @@ def certain(*cutoffs: float, **more: object) -> CalibrationResult:
     exact = tuple(float(torch.tensor(cutoff)) for cutoff in cutoffs)
     entries = {"n": (50,), "n_empty": (0,), "risk": (0.0,)}
     entries = {name: values * len(cutoffs) for name, values in entries.items()}
-    return CalibrationResult(exact, 0.4, guarantee="", **{**entries, "controls": "false_positive_ratio", **more})
+    entries = {**entries, "controls": "false_positive_ratio", **more}
+    return CalibrationResult(
+        exact, 0.4, guarantee=f"{risk_named(entries['controls']).expected_words} <= 0.4", **entries
+    )
 
 
 def evaluator_of(classes: int = 1, **calibrations: CalibrationResult) -> SupervisedEvaluator:

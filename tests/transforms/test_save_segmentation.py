@@ -14,8 +14,8 @@ from monai_coat.calibration import CalibrationResult, save_calibration
 from monai_coat.transforms import ConformalMask, ReadImaged, RestoreGridd, SaveSegmentationd
 from tests.data.dicom_files import WAYS, Made, values_by_number
 
-POSSIBLE = CalibrationResult((0.25,), 0.1, (99,), (0,), (0.09,), "E[FNR] <= 0.1 on average")
-WORDS = "E[min(1, false positives / foreground)] <= 0.2 on average"
+POSSIBLE = CalibrationResult((0.25,), 0.1, (99,), (0,), (0.09,), "E[FNR] <= 0.1")
+WORDS = "E[min(1, false positives / foreground)] <= 0.2"
 CERTAIN = CalibrationResult((0.75,), 0.2, (99,), (0,), (0.09,), WORDS, controls="false_positive_ratio")
 
 
