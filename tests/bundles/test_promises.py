@@ -22,7 +22,6 @@ CONFIDENT = {"_target_": OURS + "ConfidentRisk", "alpha": "@alpha", "delta": 0.4
 GUARANTEES = {
     "exceeds": {**EXPECTED, "risk": EXCEEDS},
     "lesions": {**EXPECTED, "risk": {"_target_": OURS + "LesionsMissed", "overlap": 0.1}},
-    "volume": {**EXPECTED, "risk": {"_target_": OURS + "VolumeUnderestimated"}},
     "confident": {**CONFIDENT, "risk": FNR},
     "betting": {**CONFIDENT, "risk": FNR, "bound": "betting"},
     "binomial": {**CONFIDENT, "risk": EXCEEDS, "bound": "binomial"},
@@ -71,3 +70,17 @@ def test_a_guarantee_goes_from_the_config_into_the_answer(volume_run: VolumeRun,
         with pytest.raises(RuntimeError) as caught:
             volume_run.run("inference", method="coat", model_dir=str(tmp_path), alpha=0.4)
         assert "calibration is for" in str(caught.value.__cause__ or caught.value)
+
+
+@pytest.mark.bundle
+def test_a_promise_about_volumes_is_calibrated_and_not_drawn(volume_run: VolumeRun, tmp_path: Path):
+    """The set may lie elsewhere than the structure: it is no answer to where it is."""
+    for file in ("segmenter.pt", "scorer_coat.pt", "partition.json"):
+        shutil.copy(volume_run.folder / "models" / file, tmp_path)
+    volume = {**EXPECTED, "risk": {"_target_": OURS + "VolumeUnderestimated"}}
+    volume_run.run("calibrate", guarantee=volume, alpha=0.4, model_dir=str(tmp_path), method="coat")
+    assert load_calibration(tmp_path / "calibration_coat.json").controls == "volume_underestimated"
+    with pytest.raises(
+        ValueError, match="possible must be a calibration of what is missed or falsely marked, got one of"
+    ):
+        CalibratedBundle(HIPPOCAMPUS, [tmp_path], "coat", overrides=SMALL)

@@ -105,7 +105,8 @@ def test_an_artifact_of_another_network_is_refused(saved, tmp_path_factory):
 def test_a_calibration_of_false_positives_is_no_prediction_set(saved):
     _, folder = saved
     path = folder / "calibration_coat.json"
-    save_calibration(replace(load_calibration(path), controls="false_positive_ratio", guarantee=""), path)
+    words = "E[min(1, false positives / foreground)] <= 0.1"
+    save_calibration(replace(load_calibration(path), controls="false_positive_ratio", guarantee=words), path)
     with pytest.raises(
         ValueError, match=r"calibration_coat.json must be of what is missed, got one of 'false_positive_ratio'"
     ):
