@@ -22,7 +22,7 @@ from benchmarks.validity import (
 )
 from benchmarks.validity.figure import draw
 from benchmarks.validity.inputs import QUICK, Inputs, Scale
-from benchmarks.validity.promises import picture, references, sources
+from benchmarks.validity.promises import again, picture, references, sources
 from benchmarks.validity.promises import section as promises
 from benchmarks.validity.sections import Content, Section, paragraphs, table
 from monai_coat.data import data_directory
@@ -31,6 +31,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "results"
 SECTIONS: Mapping[str, Section] = {
     "core": core.SECTION,
     "promises": promises.SECTION,
+    "again": again.SECTION,
     "references": references.SECTION,
     "sources": sources.SECTION,
     "certain": certain.SECTION,
