@@ -81,6 +81,6 @@ def test_a_promise_about_volumes_is_calibrated_and_not_drawn(volume_run: VolumeR
     volume_run.run("calibrate", guarantee=volume, alpha=0.4, model_dir=str(tmp_path), method="coat")
     assert load_calibration(tmp_path / "calibration_coat.json").controls == "volume_underestimated"
     with pytest.raises(
-        ValueError, match="possible must be a calibration of what is missed or falsely marked, got one of"
+        ValueError, match="possible must be a calibration of what is missed or falsely marked"
     ):
         CalibratedBundle(HIPPOCAMPUS, [tmp_path], "coat", overrides=SMALL)
