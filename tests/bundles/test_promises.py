@@ -80,7 +80,5 @@ def test_a_promise_about_volumes_is_calibrated_and_not_drawn(volume_run: VolumeR
     volume = {**EXPECTED, "risk": {"_target_": OURS + "VolumeUnderestimated"}}
     volume_run.run("calibrate", guarantee=volume, alpha=0.4, model_dir=str(tmp_path), method="coat")
     assert load_calibration(tmp_path / "calibration_coat.json").controls == "volume_underestimated"
-    with pytest.raises(
-        ValueError, match="possible must be a calibration of what is missed or falsely marked"
-    ):
+    with pytest.raises(ValueError, match="possible must be a calibration of what is missed or falsely marked"):
         CalibratedBundle(HIPPOCAMPUS, [tmp_path], "coat", overrides=SMALL)
