@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from monai_coat.calibration.grouping import Grouping, MetadataKey, as_grouping
+from monai_coat.calibration.guarantees.around import Around
 from monai_coat.calibration.guarantees.base import Guarantee, MeanGuarantee
 from monai_coat.calibration.result import CalibrationResult
-from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.statistics.base import LARGEST, Statistic
 from monai_coat.calibration.statistics.grouped import GroupedStatistic
 
@@ -20,7 +20,7 @@ __all__ = ["PerGroup"]
 
 
 @dataclass(frozen=True)
-class PerGroup(Guarantee):
+class PerGroup(Around, Guarantee):  # type: ignore[override]
     r"""A guarantee for the images of each group by themselves, with cutoffs of their own.
 
     .. math:: E[L(\hat c_g) \mid \text{group} = g] \le \alpha \quad \text{for each } g
@@ -65,16 +65,6 @@ class PerGroup(Guarantee):
             raise TypeError(
                 f"guarantee must be one such as ExpectedRisk(risk, alpha), got {self.guarantee!r}; give the inner one."
             )
-
-    @property
-    def risk(self) -> Risk:  # type: ignore[override]
-        """What one image loses."""
-        return self.guarantee.risk
-
-    @property
-    def alpha(self) -> float:  # type: ignore[override]
-        """The tolerated level in each group."""
-        return self.guarantee.alpha
 
     @property
     def grouping(self) -> Grouping:

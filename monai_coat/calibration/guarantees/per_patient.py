@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar
 
+from monai_coat.calibration.guarantees.around import Around
 from monai_coat.calibration.guarantees.base import MeanGuarantee, sentence_of
 from monai_coat.calibration.guarantees.growing import GrowingSet
 from monai_coat.calibration.result import CalibrationResult
-from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.statistics.base import Solution, Statistic
 from monai_coat.calibration.statistics.units import PatientStatistic
 from monai_coat.functional import exact_level
@@ -21,7 +21,7 @@ __all__ = ["PerPatient"]
 
 
 @dataclass(frozen=True)
-class PerPatient(MeanGuarantee):
+class PerPatient(Around, MeanGuarantee):  # type: ignore[override]
     r"""A guarantee over new patients, where a patient's risk is the mean over the patient's images.
 
     .. math:: L_p(c) = \frac{1}{|I_p|} \sum_{i \in I_p} L_i(c), \qquad n = \text{number of patients}
@@ -79,21 +79,6 @@ class PerPatient(MeanGuarantee):
             )
         if not self.class_names:
             object.__setattr__(self, "class_names", self.guarantee.class_names)
-
-    @property
-    def risk(self) -> Risk:  # type: ignore[override]
-        """What one image loses."""
-        return self.guarantee.risk
-
-    @property
-    def alpha(self) -> float:  # type: ignore[override]
-        """The tolerated level."""
-        return self.guarantee.alpha
-
-    @property
-    def promise(self) -> str:
-        """The formula of the guarantee, which is then over patients."""
-        return self.guarantee.promise
 
     @property
     def lead(self) -> str:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
+from monai_coat.calibration.guarantees.around import Around
 from monai_coat.calibration.guarantees.base import Guarantee, MeanGuarantee
 from monai_coat.calibration.guarantees.confident import ConfidentRisk
 from monai_coat.calibration.guarantees.expected import ExpectedRisk
 from monai_coat.calibration.referral import rule_of
 from monai_coat.calibration.result import CalibrationResult
-from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.statistics.base import LARGEST, Statistic
 from monai_coat.calibration.statistics.sketched import SketchedStatistic
 from monai_coat.functional import exact_level
@@ -23,7 +23,7 @@ __all__ = ["Referring"]
 
 
 @dataclass(frozen=True)
-class Referring(Guarantee):
+class Referring(Around, Guarantee):  # type: ignore[override]
     """A guarantee, and with it a rule that refers at most a share of new images to somebody.
 
     The result is that of the guarantee, with a :class:`~monai_coat.calibration.Referral` in it: of a new image, every
@@ -65,21 +65,6 @@ class Referring(Guarantee):
     def name(self) -> str:  # type: ignore[override]
         """As of the guarantee."""
         return self.guarantee.name
-
-    @property
-    def risk(self) -> Risk:  # type: ignore[override]
-        """What one image loses."""
-        return self.guarantee.risk
-
-    @property
-    def alpha(self) -> float:  # type: ignore[override]
-        """The tolerated level."""
-        return self.guarantee.alpha
-
-    @property
-    def promise(self) -> str:
-        """As of the guarantee."""
-        return self.guarantee.promise
 
     def opening(self, result: CalibrationResult) -> str:
         """As of the guarantee."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, ClassVar
 
+from monai_coat.calibration.guarantees.around import Around
 from monai_coat.calibration.guarantees.base import MeanGuarantee
 from monai_coat.calibration.guarantees.expected import ExpectedRisk
 from monai_coat.calibration.result import CalibrationResult
-from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.statistics.base import Solution, Statistic
 from monai_coat.calibration.statistics.units import WeightedStatistic, weight_of
 from monai_coat.functional import exact_level
@@ -22,7 +22,7 @@ __all__ = ["Weighted"]
 
 
 @dataclass(frozen=True)
-class Weighted(MeanGuarantee):
+class Weighted(Around, MeanGuarantee):  # type: ignore[override]
     r"""The expected risk of new images that are more often of some kinds than the calibration's, by a known factor.
 
     With weight w(x) how many times more often images like x are to come than they were calibrated on, and W at least as
@@ -77,21 +77,6 @@ class Weighted(MeanGuarantee):
             raise ValueError(f"largest must be a positive number, got {self.largest}; no new image may weigh more.")
         if not self.class_names:
             object.__setattr__(self, "class_names", self.guarantee.class_names)
-
-    @property
-    def risk(self) -> Risk:  # type: ignore[override]
-        """What one image loses."""
-        return self.guarantee.risk
-
-    @property
-    def alpha(self) -> float:  # type: ignore[override]
-        """The tolerated level."""
-        return self.guarantee.alpha
-
-    @property
-    def promise(self) -> str:
-        """The formula of the guarantee."""
-        return self.guarantee.promise
 
     @property
     def limits(self) -> str:
