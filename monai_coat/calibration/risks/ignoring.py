@@ -121,6 +121,11 @@ class Ignoring(Risk):
         return self.risk.binary
 
     @property
+    def of_places(self) -> bool:  # type: ignore[override]
+        """As of the other risk."""
+        return self.risk.of_places
+
+    @property
     def joint(self) -> bool:  # type: ignore[override]
         """As of the other risk."""
         return self.risk.joint

@@ -96,6 +96,11 @@ class MeanOverRaters(Risk):
         return self.risk.rises
 
     @property
+    def of_places(self) -> bool:  # type: ignore[override]
+        """As of the other risk."""
+        return self.risk.of_places
+
+    @property
     def joint(self) -> bool:  # type: ignore[override]
         """As of the other risk."""
         return self.risk.joint

@@ -16,8 +16,10 @@ from monai_coat.calibration import (
     Exceeds,
     FalseAlarm,
     FalsePositiveRatio,
+    Ignoring,
     LesionsMissed,
     MapStatistic,
+    MeanOverRaters,
     Risk,
     WorstClassFalseNegativeRate,
     risk_named,
@@ -97,3 +99,9 @@ def test_a_risk_in_a_risk_in_a_risk_is_found():
 def test_a_name_that_is_no_risk_is_refused():
     with pytest.raises(ValueError, match=r"must be one of false_negative_rate, .*got 'dice'"):
         risk_named("dice")
+
+
+@pytest.mark.parametrize("around", [lambda risk: Exceeds(risk, 0.5), Ignoring, MeanOverRaters])
+def test_a_volume_says_nothing_about_places_whatever_is_around_it(around):
+    assert not around(RISKS["volume_underestimated"]()).of_places
+    assert around(RISKS["false_negative_rate"]()).of_places
