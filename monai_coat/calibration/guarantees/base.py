@@ -15,7 +15,7 @@ from monai_coat.calibration.statistics.base import LARGEST, Budget, Solution, St
 from monai_coat.calibration.statistics.copies import warn_of_copies
 from monai_coat.functional import exact_level
 
-__all__ = ["Guarantee", "MeanGuarantee", "check_risk", "images_for", "sentence_of"]
+__all__ = ["Guarantee", "MeanGuarantee", "images_for", "sentence_of"]
 
 
 class Guarantee(ABC):
@@ -242,17 +242,6 @@ def sentence_of(risk: Risk, alpha: float, units: str) -> str:
     if risk.binary:
         return f"Of new {units}, at most {float(100 * exact_level(alpha)):g} in 100 are such that {risk.phrase}."
     return f"Over new {units}, {risk.phrase} is at most {float(alpha):g} on average."
-
-
-def check_risk(risk: Any) -> None:
-    """Refuse anything but a risk, such as its class.
-
-    Raises:
-        TypeError: if it is none.
-    """
-    if not isinstance(risk, Risk):
-        name = risk.__name__ if isinstance(risk, type) else type(risk).__name__
-        raise TypeError(f"risk must be a Risk such as FalseNegativeRate(), got {name}; make one, with brackets.")
 
 
 def images_for(budget: Budget) -> int:

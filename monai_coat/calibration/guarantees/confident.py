@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_coat.calibration.guarantees.base import MeanGuarantee, check_risk
+from monai_coat.calibration.guarantees.base import MeanGuarantee
 from monai_coat.calibration.guarantees.search import solve_by
 from monai_coat.calibration.result import CalibrationResult
-from monai_coat.calibration.risks.base import Risk
+from monai_coat.calibration.risks.base import Risk, check_risk
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
 from monai_coat.calibration.statistics.base import Solution, Statistic
 from monai_coat.functional import (

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar
 
-from monai_coat.calibration.guarantees.base import MeanGuarantee, check_risk, images_for
+from monai_coat.calibration.guarantees.base import MeanGuarantee, images_for
 from monai_coat.calibration.result import CalibrationResult
-from monai_coat.calibration.risks.base import Risk
+from monai_coat.calibration.risks.base import Risk, check_risk
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
 from monai_coat.calibration.statistics.base import Solution, Statistic
 from monai_coat.functional import exact_level

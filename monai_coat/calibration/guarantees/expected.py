@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from monai_coat.calibration.guarantees.base import Guarantee, MeanGuarantee, check_risk
+from monai_coat.calibration.guarantees.base import Guarantee, MeanGuarantee
 from monai_coat.calibration.result import CalibrationResult
-from monai_coat.calibration.risks.base import Risk
+from monai_coat.calibration.risks.base import Risk, check_risk
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
 from monai_coat.calibration.score_forms import ScoreForms
 from monai_coat.calibration.statistics.base import Statistic, update_with

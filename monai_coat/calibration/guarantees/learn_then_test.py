@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_coat.calibration.guarantees.base import Guarantee, check_risk, sentence_of
+from monai_coat.calibration.guarantees.base import Guarantee, sentence_of
 from monai_coat.calibration.guarantees.confident import complement
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks import risk_named
-from monai_coat.calibration.risks.base import Risk
+from monai_coat.calibration.risks.base import Risk, check_risk
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
 from monai_coat.calibration.statistics.base import LARGEST, Statistic
 from monai_coat.calibration.statistics.gridded import GriddedStatistic

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -16,7 +16,7 @@ from monai_coat.calibration.statistics.shares import CriticalScores
 from monai_coat.functional.checks import check_maps
 from monai_coat.functional.foreground import plain
 
-__all__ = ["Risk"]
+__all__ = ["Risk", "check_risk"]
 
 
 class Risk(ABC):
@@ -126,3 +126,14 @@ class Risk(ABC):
     def statistic(self) -> Statistic:
         """An empty statistic that the risk can be calibrated from."""
         return CoverageStatistic(self) if self.is_share else MapStatistic(self)
+
+
+def check_risk(risk: Any) -> None:
+    """Refuse anything but a risk, such as its class.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if not isinstance(risk, Risk):
+        name = risk.__name__ if isinstance(risk, type) else type(risk).__name__
+        raise TypeError(f"risk must be a Risk such as FalseNegativeRate(), got {name}; make one, with brackets.")

@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from monai_coat.calibration.risks.around import RiskOfAnother
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.functional import exact_share, float32_below
 from monai_coat.functional.foreground import plain
@@ -23,7 +24,7 @@ __all__ = ["Exceeds"]
 
 
 @dataclass(frozen=True)
-class Exceeds(Risk):
+class Exceeds(RiskOfAnother):
     r"""Whether another risk of the image is above a tolerance: 1 if it is, 0 if not.
 
     .. math:: 1\{L(c) > t\}
@@ -56,9 +57,7 @@ class Exceeds(Risk):
     tolerance: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.risk, Risk):
-            name = self.risk.__name__ if isinstance(self.risk, type) else type(self.risk).__name__
-            raise TypeError(f"risk must be a Risk such as FalseNegativeRate(), got {name}; make one, with brackets.")
+        super().__post_init__()
         if exact_share(self.tolerance, "tolerance") == 1:
             raise ValueError("tolerance must be in [0, 1), got 1; no risk exceeds 1, give a smaller one.")
 
@@ -81,41 +80,6 @@ class Exceeds(Risk):
     def expected_words(self) -> str:
         """A probability."""
         return f"P({self.risk.words} > {float(self.tolerance)})"
-
-    @property
-    def counted(self) -> str:
-        """As of the other risk."""
-        return self.risk.counted
-
-    @property
-    def left_out(self) -> str:
-        """As of the other risk."""
-        return self.risk.left_out
-
-    @property
-    def rises(self) -> bool:  # type: ignore[override]
-        """As of the other risk."""
-        return self.risk.rises
-
-    @property
-    def monotone(self) -> bool:  # type: ignore[override]
-        """As of the other risk."""
-        return self.risk.monotone
-
-    @property
-    def of_places(self) -> bool:  # type: ignore[override]
-        """As of the other risk."""
-        return self.risk.of_places
-
-    @property
-    def joint(self) -> bool:  # type: ignore[override]
-        """As of the other risk."""
-        return self.risk.joint
-
-    @property
-    def looks_at_shape(self) -> bool:  # type: ignore[override]
-        """As of the other risk."""
-        return self.risk.looks_at_shape
 
     @property
     def is_share(self) -> bool:

@@ -13,6 +13,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor
 
+from monai_coat.calibration.risks.around import RiskOfAnother
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
 from monai_coat.calibration.risks.mean_over_raters import MeanOverRaters
@@ -26,7 +27,7 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
-class Ignoring(Risk):
+class Ignoring(RiskOfAnother):
     r"""Another risk of what is left of an image without the voxels of one label, of each class by itself.
 
     .. math:: L(s_V, Y \cap V, c), \qquad V = \{j : y_j \ne v\}
@@ -59,9 +60,7 @@ class Ignoring(Risk):
     value: int = 255
 
     def __post_init__(self) -> None:
-        if not isinstance(self.risk, Risk):
-            name = self.risk.__name__ if isinstance(self.risk, type) else type(self.risk).__name__
-            raise TypeError(f"risk must be a Risk such as FalseNegativeRate(), got {name}; make one, with brackets.")
+        super().__post_init__()
         if isinstance(self.risk, Ignoring | MeanOverRaters):
             raise TypeError(
                 f"risk must be that of one mask without ignored voxels, got {self.risk.key!r}; write "
@@ -96,44 +95,9 @@ class Ignoring(Risk):
         return f"{self.risk.phrase.rstrip(',')}, voxels of {self.value} left out" + ("" if self.binary else ",")
 
     @property
-    def counted(self) -> str:
-        """As of the other risk."""
-        return self.risk.counted
-
-    @property
-    def left_out(self) -> str:
-        """As of the other risk."""
-        return self.risk.left_out
-
-    @property
-    def rises(self) -> bool:  # type: ignore[override]
-        """As of the other risk."""
-        return self.risk.rises
-
-    @property
-    def monotone(self) -> bool:  # type: ignore[override]
-        """As of the other risk."""
-        return self.risk.monotone
-
-    @property
     def binary(self) -> bool:  # type: ignore[override]
         """As of the other risk."""
         return self.risk.binary
-
-    @property
-    def of_places(self) -> bool:  # type: ignore[override]
-        """As of the other risk."""
-        return self.risk.of_places
-
-    @property
-    def joint(self) -> bool:  # type: ignore[override]
-        """As of the other risk."""
-        return self.risk.joint
-
-    @property
-    def looks_at_shape(self) -> bool:  # type: ignore[override]
-        """As of the other risk."""
-        return self.risk.looks_at_shape
 
     @property
     def is_share(self) -> bool:

@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from monai_coat.calibration.risks.around import RiskOfAnother
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
 from monai_coat.calibration.statistics.raters import RatersStatistic, masks_of_raters
@@ -20,7 +21,7 @@ __all__ = ["MeanOverRaters", "rater_risks"]
 
 
 @dataclass(frozen=True)
-class MeanOverRaters(Risk):
+class MeanOverRaters(RiskOfAnother):
     r"""The mean of another risk over the raters of an image, of each class by itself.
 
     .. math:: L(c) = \frac{1}{|R|} \sum_{r \in R} L_r(c)
@@ -50,9 +51,7 @@ class MeanOverRaters(Risk):
     risk: Risk = field(default_factory=FalseNegativeRate)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.risk, Risk):
-            name = self.risk.__name__ if isinstance(self.risk, type) else type(self.risk).__name__
-            raise TypeError(f"risk must be a Risk such as FalseNegativeRate(), got {name}; make one, with brackets.")
+        super().__post_init__()
         if not self.risk.is_share:
             raise TypeError(
                 f"risk must be a share of scores to have a mean over raters, got {self.risk.key!r}; take one such as "
@@ -89,26 +88,6 @@ class MeanOverRaters(Risk):
 
     def _by(self, raters: str, words: str) -> str:
         return words if self.risk.counted == "images" else f"{words} by {raters}"
-
-    @property
-    def rises(self) -> bool:  # type: ignore[override]
-        """As of the other risk."""
-        return self.risk.rises
-
-    @property
-    def of_places(self) -> bool:  # type: ignore[override]
-        """As of the other risk."""
-        return self.risk.of_places
-
-    @property
-    def joint(self) -> bool:  # type: ignore[override]
-        """As of the other risk."""
-        return self.risk.joint
-
-    @property
-    def looks_at_shape(self) -> bool:  # type: ignore[override]
-        """As of the other risk."""
-        return self.risk.looks_at_shape
 
     def image_risk(self, scores: Tensor, labels: Tensor, cutoff: float | Tensor) -> Tensor:
         """Means over raters ``(B, C)``, rounded once; see :meth:`Risk.image_risk`.

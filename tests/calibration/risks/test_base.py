@@ -15,6 +15,7 @@ from monai_coat.calibration import (
     RISKS,
     Exceeds,
     FalseAlarm,
+    FalseNegativeRate,
     FalsePositiveRatio,
     Ignoring,
     LesionsMissed,
@@ -101,7 +102,25 @@ def test_a_name_that_is_no_risk_is_refused():
         risk_named("dice")
 
 
-@pytest.mark.parametrize("around", [lambda risk: Exceeds(risk, 0.5), Ignoring, MeanOverRaters])
+AROUND = pytest.mark.parametrize("around", [lambda risk: Exceeds(risk, 0.5), Ignoring, MeanOverRaters])
+
+
+@AROUND
 def test_a_volume_says_nothing_about_places_whatever_is_around_it(around):
     assert not around(RISKS["volume_underestimated"]()).of_places
     assert around(RISKS["false_negative_rate"]()).of_places
+
+
+@AROUND
+def test_a_risk_of_another_goes_its_way(around):
+    for risk in (FalseNegativeRate(), LesionsMissed(0.5), FalsePositiveRatio()):
+        assert around(risk).rises == risk.rises
+        assert around(risk).monotone == risk.monotone
+        assert around(risk).joint == risk.joint
+        assert around(risk).looks_at_shape == risk.looks_at_shape
+
+
+@AROUND
+def test_a_risk_of_another_must_be_given_one(around):
+    with pytest.raises(TypeError, match=r"risk must be a Risk .* got FalseNegativeRate; make one, with brackets\."):
+        around(FalseNegativeRate)
