@@ -39,7 +39,11 @@ class MetadataKey:
     key: str
 
     def group_of(self, scores: Tensor, meta: Mapping[str, Any] | None) -> str:
-        """The value as text.
+        """The value as text; see :meth:`value`."""
+        return self.value(meta)
+
+    def value(self, meta: Mapping[str, Any] | None) -> str:
+        """The value as text, which no score is needed for.
 
         Raises:
             ValueError: if the image has no such entry.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from monai_coat.calibration.grouping import as_grouping
+from monai_coat.calibration.grouping import MetadataKey, as_grouping
 from monai_coat.calibration.identity import PipelineIdentity
 from monai_coat.calibration.referral import Referral
 from monai_coat.calibration.risks import RISKS, risk_named
@@ -113,11 +113,21 @@ class CalibrationResult:
             ValueError: if the image does not say its group, or no image of it was calibrated on; or if its weight,
                 where it says one, is above the largest that the promise is about.
         """
-        if self.kind == "weighted" and (meta or {}).get(self.settings["key"]) not in (None, ""):
-            self._check_weight(str(meta[self.settings["key"]]))  # type: ignore[index]
+        self.check_meta(meta)
         if not self.groups:
             return self
         return self.of_group(as_grouping(self.settings["key"]).group_of(scores, meta))
+
+    def check_meta(self, meta: Mapping[str, Any] | None) -> None:
+        """Refuse an image of which its metadata say that nothing is promised about it, before its maps are read.
+
+        Raises:
+            ValueError: as :meth:`for_image` does, except about a group that only the scores tell.
+        """
+        if self.kind == "weighted" and (meta or {}).get(self.settings["key"]) not in (None, ""):
+            self._check_weight(str(meta[self.settings["key"]]))  # type: ignore[index]
+        if self.groups and isinstance(grouping := as_grouping(self.settings["key"]), MetadataKey):
+            self.of_group(grouping.value(meta))
 
     def _check_weight(self, weight: str) -> None:
         largest, key = float(self.settings["largest"]), self.settings["key"]

@@ -77,6 +77,7 @@ def apply_calibration(
         check_labels_fit(
             max(CertaintyLabels(names).values.values()), [mask_path(output, each) for each in folder.samples]
         )
+    calibrated.check_samples(folder.samples)
     folder.refuse_segmentations()
     for name in ("sets.csv", "labels.json"):
         (output / name).unlink(missing_ok=True)

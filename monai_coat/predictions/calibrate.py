@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,10 +85,18 @@ class CalibratedMaps:
         Raises:
             ValueError: naming its file, if the image's group is not known, or was not calibrated on.
         """
-        try:
+        with _of_sample(sample):
             return self.result.for_image(scores, sample.get("meta"))
-        except ValueError as error:
-            raise ValueError(f"{error} (in {sample['id']}; a table says it, --table)") from None
+
+    def check_samples(self, samples: Iterable[Mapping[str, Any]]) -> None:
+        """Refuse images about which nothing is promised, as far as their metadata say so, before a map is read.
+
+        Raises:
+            ValueError: naming the file.
+        """
+        for sample in samples:
+            with _of_sample(sample):
+                self.result.check_meta(sample.get("meta"))
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
         """Write the calibration, and beside it its scorer; returns both files.
@@ -104,6 +113,15 @@ class CalibratedMaps:
         self.fitted.save(beside)
         save_calibration(self.result, path)
         return [path, beside]
+
+
+@contextmanager
+def _of_sample(sample: Mapping[str, Any]) -> Iterator[None]:
+    """What is refused within names the sample."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{error} (in {sample['id']}; a table says it, --table)") from None
 
 
 def calibrate_folder(
