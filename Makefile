@@ -45,7 +45,7 @@ $(VALIDATE): $(READY)
 	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[validate]" || echo "The packages to compare with are left out."
 	@touch $@
 validate: $(VALIDATE)  ## slow tests and docs/results/validity.md; on real images if COAT_DATA_DIR is set
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n auto --dist loadgroup
 	$(BIN)/python -m benchmarks.validity
 LABEL := .venv-label/.installed
 .venv-label: $(LABEL)  ## the environment of MONAI Label

@@ -36,7 +36,7 @@ def test_the_page_of_generated_data_stays_with_the_results(tmp_path, monkeypatch
     assert "**on generated maps and volumes**" in text
     assert "4 of 4 wrong second passes are refused; the right one is exact to the bit." in text
     assert not (tmp_path / "docs").exists()
-    assert "section 1 of 1" in capsys.readouterr().out
+    assert "brackets: done in" in capsys.readouterr().out
 
 
 def test_real_data_on_a_small_scale_does_not_overwrite_the_page(tmp_path, monkeypatch):
@@ -48,6 +48,17 @@ def test_real_data_on_a_small_scale_does_not_overwrite_the_page(tmp_path, monkey
     assert not (tmp_path / "docs").exists()
     command.main(["--output", str(tmp_path / "out")])
     assert (tmp_path / "docs" / "validity.md").is_file()
+
+
+def test_sections_at_a_time_are_those_one_after_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "SECTIONS", {"certain": certain.SECTION, "brackets": brackets.SECTION})
+    found = {}
+    for processes in (1, 2):
+        inputs = Inputs(None, tmp_path / str(processes), Scale(draws=4, splits=1, maps=40))
+        found[processes] = command.all_contents(inputs, processes)
+        assert list(found[processes]) == ["certain", "brackets"]
+    for name in found[1]:
+        assert found[1][name] | {"seconds": 0} == found[2][name] | {"seconds": 0}
 
 
 def test_certain_carries_the_words_of_the_result(tmp_path):
