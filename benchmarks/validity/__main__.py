@@ -7,44 +7,16 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
-import torch
-
-from benchmarks.validity import (
-    brackets,
-    certain,
-    core,
-    drift_watch,
-    label_maps,
-    pipelines,
-    resolution_cost,
-    statistic_files,
-)
+from benchmarks.validity import running
 from benchmarks.validity.figure import draw
 from benchmarks.validity.inputs import QUICK, Inputs, Scale
-from benchmarks.validity.promises import again, picture, references, sources
-from benchmarks.validity.promises import section as promises
-from benchmarks.validity.sections import Content, Section, paragraphs, table
+from benchmarks.validity.promises import picture
+from benchmarks.validity.sections import Content, paragraphs, table
 from monai_coat.data import data_directory
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "results"
-SECTIONS: Mapping[str, Section] = {
-    "core": core.SECTION,
-    "promises": promises.SECTION,
-    "again": again.SECTION,
-    "references": references.SECTION,
-    "sources": sources.SECTION,
-    "certain": certain.SECTION,
-    "label_maps": label_maps.SECTION,
-    "pipelines": pipelines.SECTION,
-    "brackets": brackets.SECTION,
-    "statistic_files": statistic_files.SECTION,
-    "resolution_cost": resolution_cost.SECTION,
-    "drift": drift_watch.SECTION,
-}
 HEAD = """# What is promised, and what was realised
 
 Made by `python -m benchmarks.validity`{data}. A promise stands here in the words that the result of a calibration
@@ -58,7 +30,6 @@ CVC-ColonDB, ETIS-Larib), and hippocampus volumes of the Medical Segmentation De
 divisions are fair all the same, since calibration and test images are drawn alike"""
 GENERATED = """ **on generated maps and volumes**, since `COAT_DATA_DIR` is not set: these are not the numbers of real
 images"""
-LONGEST = "promises"
 QUICKLY = ", at a small scale that shows only that everything runs"
 
 
@@ -68,27 +39,12 @@ def page(inputs: Inputs, contents: Mapping[str, Content]) -> str:
     minutes = sum(content["seconds"] for content in contents.values()) / 60
     title, text = HEAD.format(data=data, minutes=minutes).split("\n\n", 1)
     parts = ["\n".join([title, "", *paragraphs(text.strip())]) + "\n"]
-    verdicts = [[SECTIONS[name].title, SECTIONS[name].verdict(content)] for name, content in contents.items()]
+    sections = running.SECTIONS
+    verdicts = [[sections[name].title, sections[name].verdict(content)] for name, content in contents.items()]
     parts += ["\n".join(table(["promise", "what came out"], verdicts)), "\n![In pictures](validity.png)\n\n"]
     for name, content in contents.items():
-        parts.append("\n".join([f"## {SECTIONS[name].title}", "", *SECTIONS[name].lines(content), ""]))
+        parts.append("\n".join([f"## {sections[name].title}", "", *sections[name].lines(content), ""]))
     return "".join(parts).rstrip() + "\n"
-
-
-def section_content(name: str, inputs: Inputs) -> Content:
-    """The numbers of a section, on one core."""
-    torch.set_num_threads(1)
-    return SECTIONS[name].content(name, inputs)
-
-
-def all_contents(inputs: Inputs, processes: int) -> dict[str, Content]:
-    """The numbers of all sections, of several at a time; one that fails takes none of the others with it."""
-    if processes == 1 or len(SECTIONS) == 1:
-        return {name: section_content(name, inputs) for name in SECTIONS}
-    first = sorted(SECTIONS, key=lambda name: name != LONGEST)
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        started = {name: pool.submit(section_content, name, inputs) for name in first}
-    return {name: started[name].result() for name in SECTIONS}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -99,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="sections at a time; all cores")
     options = parser.parse_args(arguments)
     inputs = Inputs(data_directory(), options.output, QUICK if options.quick else Scale())
-    contents = all_contents(inputs, options.processes)
+    contents = running.all_contents(inputs, options.processes)
     target = DOCS if inputs.root and not options.quick else options.output
     target.mkdir(parents=True, exist_ok=True)
     (target / "validity.md").write_text(page(inputs, contents), encoding="utf-8")

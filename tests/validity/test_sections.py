@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 import benchmarks.validity.__main__ as command
-from benchmarks.validity import brackets, certain
+from benchmarks.validity import brackets, certain, running
 from benchmarks.validity.inputs import Inputs, Scale, halves
 from benchmarks.validity.sections import Section, mean_and_error, paragraphs, progress, sources, table
 
@@ -28,7 +28,7 @@ def test_numbers_are_kept_until_a_setting_changes(tmp_path):
 
 def test_the_page_of_generated_data_stays_with_the_results(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("COAT_DATA_DIR", raising=False)
-    monkeypatch.setattr(command, "SECTIONS", {"brackets": brackets.SECTION})
+    monkeypatch.setattr(running, "SECTIONS", {"brackets": brackets.SECTION})
     monkeypatch.setattr(command, "DOCS", tmp_path / "docs")
     monkeypatch.setattr(command, "draw", lambda contents, path: None)
     command.main(["--output", str(tmp_path / "out")])
@@ -41,7 +41,7 @@ def test_the_page_of_generated_data_stays_with_the_results(tmp_path, monkeypatch
 
 def test_real_data_on_a_small_scale_does_not_overwrite_the_page(tmp_path, monkeypatch):
     monkeypatch.setenv("COAT_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(command, "SECTIONS", {"brackets": brackets.SECTION})
+    monkeypatch.setattr(running, "SECTIONS", {"brackets": brackets.SECTION})
     monkeypatch.setattr(command, "DOCS", tmp_path / "docs")
     monkeypatch.setattr(command, "draw", lambda contents, path: None)
     command.main(["--output", str(tmp_path / "out"), "--quick"])
@@ -51,11 +51,11 @@ def test_real_data_on_a_small_scale_does_not_overwrite_the_page(tmp_path, monkey
 
 
 def test_sections_at_a_time_are_those_one_after_another(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "SECTIONS", {"certain": certain.SECTION, "brackets": brackets.SECTION})
+    monkeypatch.setattr(running, "SECTIONS", {"certain": certain.SECTION, "brackets": brackets.SECTION})
     found = {}
     for processes in (1, 2):
         inputs = Inputs(None, tmp_path / str(processes), Scale(draws=4, splits=1, maps=40))
-        found[processes] = command.all_contents(inputs, processes)
+        found[processes] = running.all_contents(inputs, processes)
         assert list(found[processes]) == ["certain", "brackets"]
     for name in found[1]:
         assert found[1][name] | {"seconds": 0} == found[2][name] | {"seconds": 0}
