@@ -46,7 +46,7 @@ $(VALIDATE): $(READY)
 	@touch $@
 validate: $(VALIDATE)  ## slow tests and docs/results/validity.md; on real images if COAT_DATA_DIR is set
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n auto --dist loadgroup
-	$(BIN)/python -m benchmarks.validity
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.validity
 LABEL := .venv-label/.installed
 .venv-label: $(LABEL)  ## the environment of MONAI Label
 $(LABEL): setup.cfg constraints.txt constraints-label.txt
