@@ -8,6 +8,9 @@ from monai_coat.networks.adaptive_segmenter import AdaptiveSegmenter, Probabilit
 from monai_coat.networks.calibrated_mask import CalibratedMask
 from monai_coat.networks.logits_of import LogitsOf
 from monai_coat.networks.segmenters.deeplab import DeepLabV3Plus
+from monai_coat.networks.segmenters.efficientnet_lite import EfficientNetLite0Encoder
+from monai_coat.networks.segmenters.encoder_unet import EncoderUNet
+from monai_coat.networks.segmenters.pretrained_encoder import with_pretrained_encoder
 from monai_coat.networks.segmenters.pspnet import PSPNet
 from monai_coat.networks.segmenters.residual_encoder import EncoderDepth, ResidualEncoder
 from monai_coat.networks.segmenters.sinet import SINet
@@ -18,7 +21,9 @@ __all__ = [
     "AdaptiveSegmenter",
     "CalibratedMask",
     "DeepLabV3Plus",
+    "EfficientNetLite0Encoder",
     "EncoderDepth",
+    "EncoderUNet",
     "LogitsOf",
     "PSPNet",
     "ProbabilityActivation",
@@ -27,4 +32,5 @@ __all__ = [
     "load_weights",
     "save_weights",
     "unwrap_adaptive_segmenter",
+    "with_pretrained_encoder",
 ]

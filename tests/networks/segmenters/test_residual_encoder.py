@@ -9,10 +9,10 @@ import torch
 from monai.losses import DeepSupervisionLoss, DiceLoss
 from torch import nn
 
-from monai_coat.networks import AdaptiveSegmenter, DeepLabV3Plus, PSPNet, ResidualEncoder, SINet
+from monai_coat.networks import AdaptiveSegmenter, DeepLabV3Plus, EncoderUNet, PSPNet, ResidualEncoder, SINet
 
 NARROW = (8, 8, 16, 16)
-NETWORKS = [DeepLabV3Plus, PSPNet, SINet]
+NETWORKS = [DeepLabV3Plus, EncoderUNet, PSPNet, SINet]
 
 
 @pytest.mark.parametrize("network", NETWORKS)
