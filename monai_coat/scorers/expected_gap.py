@@ -52,8 +52,8 @@ class ExpectedGapScorer(Scorer):
     with :math:`C_k` and :math:`P_k` the coverage and the precision of cutting :func:`placed_logits` at the step k of a
     ladder. Expectations are kernel ridge regressions on :class:`MapSummaries` of the map, of curves that were observed
     on images to learn from, at most a thousand; fitting is a matter of seconds, in closed form, and draws nothing at
-    random. What is calibrated is the price :math:`\lambda`, one for all images: it moves most those images that gain most, where one
-    shift of all thresholds moves each by the same, and reaches the whole image one after the other.
+    random. What is calibrated is the price :math:`\lambda`, one for all images: it moves most those images that gain
+    most, where one shift of all thresholds moves each by the same, and reaches the whole image one after the other.
 
     :math:`\mu` is the lowest price, up to 0.3, at which images left out are at least as precise as with one threshold
     for all, by 0.01. A class of fewer than ten images, or in which the gap on images left out is not smaller than with
