@@ -84,7 +84,7 @@ class Inputs:
             samples = synthetic_maps(min(self.scale.maps, 200), (96, 96))
             return [LabelledMap(sample["probs"][None], sample["label"][None] > 0) for sample in samples]
         listed = load_datalist(self.root, "polyp", model="pranet")[: self.scale.maps]
-        pairs = [(_grey(sample["probs"]), _grey(sample["label"]) >= 0.5) for sample in listed]
+        pairs = [(grey(sample["probs"]), grey(sample["label"]) >= 0.5) for sample in listed]
         return [LabelledMap(scores, label) for scores, label in pairs if label.any()]
 
     @property
@@ -98,7 +98,7 @@ class Inputs:
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def _grey(path: str) -> Tensor:
+def grey(path: str) -> Tensor:
     """An 8-bit image as ``(1, 1, W, H)`` in [0, 1]."""
     load = LoadImage(PILReader(converter=lambda image: image.convert("L")), image_only=True, ensure_channel_first=True)
     return load(path).as_tensor()[None].float() / 255

@@ -19,7 +19,7 @@ from monai_coat.cli.output import check_output
 
 __all__ = ["add_to", "run_command"]
 
-METHODS = ("crc", "meg", "coat", "at", "aa_crc", "cra", "sacp")
+METHODS = ("crc", "meg", "meg2", "coat", "at", "aa_crc", "cra", "sacp")
 
 
 def add_to(commands: Any) -> None:

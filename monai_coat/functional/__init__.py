@@ -8,6 +8,7 @@ from monai_coat.functional.betting import betting_evidence, betting_lower_bound,
 from monai_coat.functional.binomial_tails import binomial_budget, binomial_p_value, clopper_pearson
 from monai_coat.functional.components import connected_components, false_lesions, lesions_hit
 from monai_coat.functional.coverage import coverage_gap, false_negative_rate, true_positive_rate
+from monai_coat.functional.coverage_prices import price_levels, price_scores
 from monai_coat.functional.difficulty import uncertain_share
 from monai_coat.functional.expected_gap import (
     GapPrices,
@@ -16,9 +17,11 @@ from monai_coat.functional.expected_gap import (
     least_expected_gap,
     precision_curves,
     precision_of_one_threshold,
+    saved_gap,
 )
 from monai_coat.functional.false_positives import false_positive_ratio, highest_background
 from monai_coat.functional.foreground import foreground_scores
+from monai_coat.functional.kernel_ridge import KernelRidge, gaussian_kernel
 from monai_coat.functional.levels import allowed_misses, exact_level, exact_share, images_needed, target_coverage
 from monai_coat.functional.mean_bounds import (
     hinge_budget,
@@ -29,6 +32,7 @@ from monai_coat.functional.mean_bounds import (
 )
 from monai_coat.functional.measures import measures_of_test_set
 from monai_coat.functional.multiple_tests import graphical_test, holm_graph, sequence_graph
+from monai_coat.functional.places import depth_inside, place_order, placed_logits
 from monai_coat.functional.scores import expected_coverage_scores, float32_below, logit_scores
 from monai_coat.functional.set_size import precision, precision_of_counts, relative_set_size, set_fraction
 from monai_coat.functional.sketches import foreground_sketch
@@ -37,6 +41,7 @@ from monai_coat.functional.thresholds import ideal_threshold
 
 __all__ = [
     "GapPrices",
+    "KernelRidge",
     "allowed_misses",
     "betting_evidence",
     "betting_lower_bound",
@@ -48,6 +53,7 @@ __all__ = [
     "connected_components",
     "coverage_curves",
     "coverage_gap",
+    "depth_inside",
     "exact_level",
     "exact_share",
     "expected_coverage_scores",
@@ -58,6 +64,7 @@ __all__ = [
     "foreground_scores",
     "foreground_sketch",
     "gap_prices",
+    "gaussian_kernel",
     "graphical_test",
     "highest_background",
     "hinge_budget",
@@ -72,11 +79,16 @@ __all__ = [
     "lesions_hit",
     "logit_scores",
     "measures_of_test_set",
+    "place_order",
+    "placed_logits",
     "precision",
     "precision_curves",
     "precision_of_counts",
     "precision_of_one_threshold",
+    "price_levels",
+    "price_scores",
     "relative_set_size",
+    "saved_gap",
     "sequence_graph",
     "set_fraction",
     "soft_true_positive_rate",

@@ -20,6 +20,7 @@ __all__ = [
     "least_expected_gap",
     "precision_curves",
     "precision_of_one_threshold",
+    "saved_gap",
 ]
 
 BLOCK = 2**20
@@ -131,15 +132,17 @@ def least_expected_gap(curves: Tensor, prices: Tensor) -> Tensor:
     return total.argmin(-1)
 
 
-def gap_prices(expected: Tensor, observed: Tensor, alpha: float, floor: float | None) -> GapPrices:
+def gap_prices(
+    expected: Tensor, observed: Tensor, alpha: float, floor: float | None, highest: float = 4.0
+) -> GapPrices:
     r"""The prices at which chosen thresholds have the target coverage, and at least a wanted precision, on average.
 
     Args:
         expected: expected gap, coverage and precision ``(N, 3, G)`` of N images, by a model that has not seen them.
         observed: their true curves, of the same shape.
         alpha: tolerated mean false negative rate, in (0, 1).
-        floor: mean precision that is wanted, or None to ask for none. Where no price up to 4 reaches it, the price
-            is 4.
+        floor: mean precision that is wanted, or None to ask for none.
+        highest: price on precision where no lower one reaches the floor.
 
     Returns:
         The prices, by bisection: the mean coverage falls with the first, and the second is the smallest that does.
@@ -167,7 +170,7 @@ def gap_prices(expected: Tensor, observed: Tensor, alpha: float, floor: float | 
     target = target_coverage(alpha)
     if floor is None or balanced(0.0)[1] >= floor:
         return GapPrices(balanced(0.0)[0], 0.0)
-    low, high = 0.0, 4.0
+    low, high = 0.0, highest
     for _ in range(12):
         middle = (low + high) / 2
         low, high = (low, middle) if balanced(middle)[1] >= floor else (middle, high)
@@ -190,8 +193,38 @@ def precision_of_one_threshold(observed: Tensor, alpha: float) -> float:
         0.4
     """
     coverage, precision = observed[:, 1].mean(0), observed[:, 2].mean(0)
-    last = max(int((coverage >= target_coverage(alpha)).sum()) - 1, 0)
+    last = _last_step(coverage, alpha)
     after = min(last + 1, len(coverage) - 1)
     drop = float(coverage[last] - coverage[after])
     weight = (float(coverage[last]) - target_coverage(alpha)) / drop if drop > 0 else 0.0
     return float(precision[last]) * (1 - weight) + float(precision[after]) * weight
+
+
+def _last_step(coverage: Tensor, alpha: float) -> int:
+    """The highest of ascending thresholds at which a mean coverage ``(G,)`` is at least the target."""
+    return max(int((coverage >= target_coverage(alpha)).sum()) - 1, 0)
+
+
+def saved_gap(expected: Tensor, observed: Tensor, alpha: float, prices: GapPrices) -> tuple[float, float]:
+    """How much smaller the coverage gap is with a threshold per image than with one for all, on average.
+
+    Args:
+        expected: expected gap, coverage and precision ``(N, 3, G)`` of N images, by a model that has not seen them.
+        observed: their true curves.
+        alpha: tolerated mean false negative rate, in (0, 1).
+        prices: from :func:`gap_prices`.
+
+    Returns:
+        The mean difference, positive where it pays, and its standard error.
+
+    Example:
+        >>> coverage = torch.tensor([[1.0, 0.9, 0.5], [1.0, 1.0, 0.9]])
+        >>> curves = torch.stack([(coverage - 0.9).abs(), coverage, 1 - coverage / 2], 1)
+        >>> saved, error = saved_gap(curves, curves, 0.1, GapPrices(0.0, 0.0))
+        >>> round(saved, 3), round(error, 3)
+        (0.05, 0.05)
+    """
+    chosen = least_expected_gap(expected[:, :, None], expected.new_tensor([[prices.coverage], [prices.precision]]))
+    one = observed[:, 0, _last_step(observed[:, 1].mean(0), alpha)]
+    saved = one - observed[:, 0].gather(1, chosen)[:, 0]
+    return float(saved.mean()), float(saved.std()) / len(saved) ** 0.5

@@ -19,13 +19,13 @@ from monai_coat.data import PredictionFolder
 from monai_coat.files.progress import followed
 from monai_coat.functional import exact_level
 from monai_coat.predictions.fitted_scorer import FittedScorer, token_of
-from monai_coat.scorers import METHODS, SketchedMaps
+from monai_coat.scorers import METHODS, ExpectedGapScorer, SketchedMaps
 
 __all__ = ["FITTED", "FOR_MAPS", "check_method", "fit_folder", "fit_scorer", "fit_sketches"]
 
 logger = logging.getLogger(__name__)
 
-FOR_MAPS = ("crc", "meg", "coat", "at", "aa_crc", "cra", "sacp")
+FOR_MAPS = ("crc", "meg", "meg2", "coat", "at", "aa_crc", "cra", "sacp")
 """Methods that need a map alone, of any size."""
 
 FITTED = "fitted to"
@@ -77,7 +77,20 @@ def fit_sketches(
         made = METHODS[method].fit(sketched, alpha, seed, **settings)
     if made.scorer is None or made.config is None:
         raise ValueError(f"method must be one that gives scores, got {method!r} with {settings}; choose another.")
+    if isinstance(made.scorer, ExpectedGapScorer):
+        _say_where_it_does_not_pay(made.scorer)
     return FittedScorer(method, made.scorer.eval(), made.config, alpha)
+
+
+def _say_where_it_does_not_pay(scorer: ExpectedGapScorer) -> None:
+    """Tell the classes that have one threshold for all images after all."""
+    classes = [str(index) for index, pays in enumerate(scorer.pays.tolist()) if not pays]
+    if classes:
+        logger.warning(
+            "Adaptivity does not pay here, class %s: on images left out, thresholds of their own are not surely nearer "
+            "to the target than one threshold for all, which is used.",
+            ", ".join(classes),
+        )
 
 
 def check_method(alpha: float, method: str) -> None:

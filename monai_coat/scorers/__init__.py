@@ -8,12 +8,14 @@ from monai_coat.scorers.base import Scorer
 from monai_coat.scorers.boundary_distance import BoundaryDistanceScorer
 from monai_coat.scorers.distance_map import distance_map, margin_of
 from monai_coat.scorers.expected_coverage import ExpectedCoverageScorer
+from monai_coat.scorers.expected_gap import ExpectedGapScorer
 from monai_coat.scorers.fitting.aa_crc import exact_thresholds, fit_linear_thresholds, linear_threshold_risk
 from monai_coat.scorers.fitting.sketch_descent import fit_margins
 from monai_coat.scorers.folded import FoldedScorer
 from monai_coat.scorers.isotonic import IsotonicCalibration
 from monai_coat.scorers.margin import MarginScorer, ScoreSpace
 from monai_coat.scorers.methods import METHODS, FittedMethod, MethodRow, method_of
+from monai_coat.scorers.placed import PlacedScorer
 from monai_coat.scorers.predict_all import PredictAllScorer
 from monai_coat.scorers.predicted_maps import PredictedMaps
 from monai_coat.scorers.predicted_risk import PredictedRiskScorer
@@ -32,6 +34,7 @@ __all__ = [
     "BoundaryDistanceScorer",
     "ExpectedCoverageScorer",
     "ExpectedGapPredictor",
+    "ExpectedGapScorer",
     "FittedMethod",
     "FoldedScorer",
     "IsotonicCalibration",
@@ -40,6 +43,7 @@ __all__ = [
     "MarginScorer",
     "MethodRow",
     "NeedsMapsError",
+    "PlacedScorer",
     "PredictAllScorer",
     "PredictedMaps",
     "PredictedRiskScorer",

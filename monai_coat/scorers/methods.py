@@ -112,6 +112,14 @@ def meg(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
     return made
 
 
+def meg2(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
+    """MEG, second edition: the price on coverage is calibrated, on curves that are predicted per image."""
+    config = {"_target_": "ExpectedGapScorer", **settings, "num_classes": train.num_classes}
+    scorer: Any = scorer_of_config(config)
+    scorer.fit_curves(train.summaries, train.observed, alpha)
+    return FittedMethod(scorer, config=config | {"images": len(scorer.inputs)})
+
+
 def sacp(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
     """SACP, adapted: probabilities weighted by the distance to the predicted boundary."""
     return _made({"_target_": "BoundaryDistanceScorer", **settings})
@@ -187,6 +195,7 @@ METHODS: Mapping[str, MethodRow] = {
     "coat": MethodRow(coat, "train_thresholds"),
     "learned": MethodRow(learned, "train_thresholds"),
     "meg": MethodRow(meg, "fit", score_range=(-30.0, 30.0)),
+    "meg2": MethodRow(meg2, "fit", score_range=(-101.0, 101.0)),
     "sacp": MethodRow(sacp, score_range=(0.0, 1.0)),
     "cra": MethodRow(cra, score_range=(0.0, 1.0)),
     "recirc": MethodRow(recirc, score_range=(0.0, 1.1)),

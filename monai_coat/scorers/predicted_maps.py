@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from monai_coat.functional import foreground_sketch
+from monai_coat.scorers.expected_gap import ExpectedGapScorer
 from monai_coat.scorers.predictors.expected_gap import ExpectedGapPredictor
 from monai_coat.scorers.predictors.map_summaries import MapSummaries
 
@@ -68,3 +69,9 @@ class PredictedMaps:
     def sketches(self) -> Tensor:
         """Foreground sketches ``(N, 1, 256)`` of the probabilities."""
         return foreground_sketch(self.probs, self.label, 256)
+
+    @cached_property
+    def observed(self) -> Tensor:
+        """What :meth:`~monai_coat.scorers.ExpectedGapScorer.observe` says of the maps, ``(N, 1, 2, 256)``."""
+        pairs = zip(self.probs.split(64), self.label.split(64), strict=True)
+        return torch.cat([ExpectedGapScorer.observe(probs, label) for probs, label in pairs])

@@ -13,8 +13,10 @@ from typing import Any
 from monai_coat.scorers.base import Scorer
 from monai_coat.scorers.boundary_distance import BoundaryDistanceScorer
 from monai_coat.scorers.expected_coverage import ExpectedCoverageScorer
+from monai_coat.scorers.expected_gap import ExpectedGapScorer
 from monai_coat.scorers.folded import FoldedScorer
 from monai_coat.scorers.margin import MarginScorer
+from monai_coat.scorers.placed import PlacedScorer
 from monai_coat.scorers.predict_all import PredictAllScorer
 from monai_coat.scorers.predictors.expected_gap import ExpectedGapPredictor
 from monai_coat.scorers.predictors.linear import LinearThresholdPredictor
@@ -26,8 +28,10 @@ __all__ = ["scorer_of_config"]
 SCORERS = (
     BoundaryDistanceScorer,
     ExpectedCoverageScorer,
+    ExpectedGapScorer,
     FoldedScorer,
     MarginScorer,
+    PlacedScorer,
     PredictAllScorer,
     ProbabilityScorer,
 )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from monai_coat.functional import foreground_sketch, precision_curves
 from monai_coat.functional.foreground import plain
+from monai_coat.scorers.expected_gap import ExpectedGapScorer
 from monai_coat.scorers.predictors.expected_gap import ExpectedGapPredictor
 from monai_coat.scorers.predictors.map_summaries import MapSummaries
 
@@ -34,6 +35,7 @@ class SketchedMaps:
         summaries: label-free summaries ``(N, C * 30)``.
         sketches: foreground sketches ``(N, C, 512)``; NaN where an image lacks the class.
         precision: ``(N, C, steps)`` at the ladder of :class:`~monai_coat.scorers.ExpectedGapPredictor`.
+        observed: what :meth:`~monai_coat.scorers.ExpectedGapScorer.observe` says, ``(N, C, 2, 256)``.
 
     Example:
         >>> maps = [torch.rand(2, 8, 8), torch.rand(2, 9, 7)]
@@ -44,6 +46,7 @@ class SketchedMaps:
     summaries: Tensor
     sketches: Tensor
     precision: Tensor
+    observed: Tensor
 
     @classmethod
     @torch.no_grad()
@@ -53,7 +56,7 @@ class SketchedMaps:
         Raises:
             ValueError: if there is no image, or maps and masks are not of one shape and of values that they can have.
         """
-        rows: list[tuple[Tensor, Tensor, Tensor]] = []
+        rows: list[tuple[Tensor, ...]] = []
         steps, summarise = torch.sigmoid(ExpectedGapPredictor(members=2, width=1).ladder), MapSummaries(1)
         for probs, masks in pairs:
             maps, labels = plain(torch.as_tensor(probs)).float(), plain(torch.as_tensor(masks))
@@ -61,7 +64,9 @@ class SketchedMaps:
             parts = [(maps[None, k : k + 1], labels[None, k : k + 1]) for k in range(maps.shape[0])]
             summaries = torch.cat([summarise(p) for p, _ in parts], 1)
             sketches = torch.cat([foreground_sketch(p, y) for p, y in parts], 1)
-            rows.append((summaries, sketches, torch.cat([precision_curves(p, y, steps) for p, y in parts], 1)))
+            precision = torch.cat([precision_curves(p, y, steps) for p, y in parts], 1)
+            observed = torch.cat([ExpectedGapScorer.observe(p, y) for p, y in parts], 1)
+            rows.append((summaries, sketches, precision, observed))
         if not rows:
             raise ValueError("pairs must hold at least one image to learn from, got none.")
         return cls(*(torch.cat(column) for column in zip(*rows, strict=True)))
@@ -72,13 +77,14 @@ class SketchedMaps:
     def rows(self, index: Sequence[int]) -> SketchedMaps:
         """Some of the images."""
         chosen = list(index)
-        return SketchedMaps(self.summaries[chosen], self.sketches[chosen], self.precision[chosen])
+        columns = (self.summaries, self.sketches, self.precision, self.observed)
+        return SketchedMaps(*(column[chosen] for column in columns))
 
     def of_class(self, index: int) -> SketchedMaps:
         """One of the classes, of all images."""
         width, place = MapSummaries.per_class, slice(index, index + 1)
         summaries = self.summaries[:, index * width : (index + 1) * width]
-        return SketchedMaps(summaries, self.sketches[:, place], self.precision[:, place])
+        return SketchedMaps(summaries, *(part[:, place] for part in (self.sketches, self.precision, self.observed)))
 
     @property
     def num_classes(self) -> int:

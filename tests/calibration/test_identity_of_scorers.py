@@ -17,10 +17,12 @@ from monai_coat.scorers import (
     BoundaryDistanceScorer,
     ExpectedCoverageScorer,
     ExpectedGapPredictor,
+    ExpectedGapScorer,
     FoldedScorer,
     IsotonicCalibration,
     LinearThresholdPredictor,
     MarginScorer,
+    PlacedScorer,
     PredictAllScorer,
     PredictedRiskScorer,
     ProbabilityScorer,
@@ -62,6 +64,10 @@ SCORERS = {
     "linear": lambda: MarginScorer(LinearThresholdPredictor()),
     "expected gap": lambda: MarginScorer(ExpectedGapPredictor(members=2, width=4, keep_precision=True), "logit"),
     "expected gap alone": lambda: MarginScorer(ExpectedGapPredictor(members=2, width=4, keep_precision=False), "logit"),
+    "priced": ExpectedGapScorer,
+    "priced by more images": lambda: ExpectedGapScorer(images=12),
+    "placed": lambda: PlacedScorer(ProbabilityScorer()),
+    "placed more steeply": lambda: PlacedScorer(ProbabilityScorer(), slope=30.0),
     **{
         f"{space} at {size}": lambda space=space, size=size: MarginScorer(predictor(size), space)
         for space in ScoreSpace

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from monai_coat.comparison.data.folder_images import load_folder_images
 from monai_coat.comparison.data.images import Images
 from monai_coat.comparison.data.own_maps import holds_volumes, open_own_maps, place_of_class
 from monai_coat.comparison.data.repeats import Repeat, check_enough, repeats_of_saved_maps, repeats_of_volumes
-from monai_coat.comparison.data.volumes import Volumes
+from monai_coat.comparison.data.volumes import COLUMNS, Volumes
 from monai_coat.comparison.protocol import Protocol, digest_of
 from monai_coat.data import PredictionFolder, group_duplicates
 
@@ -91,7 +91,7 @@ class OwnFolder:
 
     @cached_property
     def _volumes(self) -> Volumes:
-        path = self._path("sketches", ())
+        path = self._path("sketches", COLUMNS)
         was_read_before = path.is_file()
         volumes = Volumes(self.folder, path)
         self._check_read(path, was_read_before)
@@ -112,9 +112,9 @@ class OwnFolder:
                 path.unlink()
                 raise
 
-    def _path(self, kind: str, size: tuple[int, ...]) -> Path:
+    def _path(self, kind: str, form: Sequence[int | str]) -> Path:
         said = {key: value for key, value in self.settings.items() if key != "class"}
-        name = digest_of((self.digest, said, size, monai_coat.__version__))
+        name = digest_of((self.digest, said, tuple(form), monai_coat.__version__))
         return self.output / kind / f"maps-{name}.npz"
 
     def _digest_now(self) -> str:

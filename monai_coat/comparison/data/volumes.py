@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 KEPT = 2**30
 """Bytes of maps and masks that stay in memory, so that small volumes are read once."""
 
-COLUMNS = ("summaries", "sketches", "precision")
+COLUMNS = ("summaries", "sketches", "precision", "observed")
 
 
 class Volumes:

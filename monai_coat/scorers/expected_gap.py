@@ -1,0 +1,243 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The scorer of MEG, second edition: minimum expected gap, calibrated by the price on coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from monai_coat.functional import (
+    KernelRidge,
+    coverage_curves,
+    coverage_gap,
+    exact_level,
+    foreground_sketch,
+    gap_prices,
+    gaussian_kernel,
+    placed_logits,
+    precision_curves,
+    precision_of_one_threshold,
+    price_levels,
+    price_scores,
+    saved_gap,
+)
+from monai_coat.functional.foreground import plain
+from monai_coat.scorers.base import Scorer
+from monai_coat.scorers.fitted import check_fitted
+from monai_coat.scorers.predictors.map_summaries import MapSummaries
+
+__all__ = ["ExpectedGapScorer"]
+
+LEAST, MOST = 10, 1000
+"""Images that a class is learned from: fewer tell nothing, and more are thinned out."""
+MARGIN, HIGHEST = 0.01, 0.3
+"""Precision that is asked for above that of one threshold, and the highest price that is paid for it."""
+SKETCHED, STEPS = 256, 97
+"""Numbers that are kept of the foreground of an image, and thresholds that it is chosen among."""
+WHOLE = -100.0
+"""Below every placed log odds."""
+CERTAIN, WORTH = 2.0, 1e-3
+"""Standard errors, and coverage, by which the gap must be smaller on images left out."""
+
+
+class ExpectedGapScorer(Scorer):
+    r"""The score of a pixel is the highest price on coverage at which its image's best threshold still takes it.
+
+    .. math:: \hat k(\lambda) = \arg\min_k\; E\big[\,|C_k - (1 - \alpha)|\;\big|\;X\big] - \mu\, E[P_k \mid X]
+        + \lambda\, E[C_k \mid X]
+
+    with :math:`C_k` and :math:`P_k` the coverage and the precision of cutting :func:`placed_logits` at the step k of a
+    ladder. Expectations are kernel ridge regressions on :class:`MapSummaries` of the map, of curves that were observed
+    on images to learn from, at most a thousand; fitting is a matter of seconds, in closed form, and draws nothing at
+    random. What is calibrated is the price :math:`\lambda`, one for all images: it moves most those images that gain
+    most, where one shift of all thresholds moves each by the same, and reaches the whole image one after the other.
+
+    :math:`\mu` is the lowest price, up to 0.3, at which images left out are at least as precise as with one threshold
+    for all, by 0.01. A class of fewer than ten images, or in which the gap on images left out is not smaller than with
+    one threshold by two standard errors, is not adapted: its scores are the placed log odds, and ``pays`` is False.
+
+    TorchScript and ``torch.export`` keep all of it; ONNX has no running minimum, and its exporter refuses.
+
+    Args:
+        num_classes: channels of the probability map.
+        images: how many images it was fitted to, for weights that are to be loaded.
+
+    Raises:
+        RuntimeError: when called before it was fitted.
+
+    Example:
+        >>> probs = torch.rand(64, 1, 16, 16) ** 3
+        >>> labels = torch.rand(64, 1, 16, 16) < probs
+        >>> scorer = ExpectedGapScorer().fit(probs, labels, alpha=0.1)
+        >>> scorer(image=probs, probs=probs).shape
+        torch.Size([64, 1, 16, 16])
+    """
+
+    def __init__(self, num_classes: int = 1, images: int = 0) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.summaries = MapSummaries(num_classes)
+        features = self.summaries.num_features
+        self.center = nn.Buffer(torch.zeros(features))
+        self.spread = nn.Buffer(torch.ones(features))
+        self.inputs = nn.Buffer(torch.zeros(images, features))
+        self.observed = nn.Buffer(torch.full((images, num_classes, 2, SKETCHED), torch.nan))
+        self.ladder = nn.Buffer(torch.arange(1.0, STEPS + 1).repeat(num_classes, 1))
+        self.kernel = nn.Buffer(torch.ones(num_classes, 2))
+        self.mean = nn.Buffer(torch.zeros(num_classes, 2, STEPS))
+        self.weights = nn.Buffer(torch.zeros(num_classes, images, 2 * STEPS))
+        self.pays = nn.Buffer(torch.zeros(num_classes, dtype=torch.bool))
+        self.fitted = nn.Buffer(torch.tensor(False))
+
+    def forward(self, image: Tensor, probs: Tensor) -> Tensor:
+        """Scores ``(B, C, *spatial)``: prices within 100, or log odds of a class that is not adapted."""
+        placed = placed_logits(probs.float())
+        curves = self.curves(self.summaries(probs.float()))
+        priced = price_scores(placed, self.ladder, price_levels(curves[:, :, 0], curves[:, :, 1]))
+        return torch.where(self.pays.reshape([1, -1] + [1] * (probs.dim() - 2)), priced, placed)
+
+    def curves(self, summaries: Tensor) -> Tensor:
+        """Expected cost and coverage ``(B, C, 2, steps)``, without the price on coverage."""
+        check_fitted(self.fitted, "scorer")
+        inputs = (summaries.float() - self.center) / self.spread
+        rows = []
+        for index in range(self.num_classes):
+            alike = gaussian_kernel(inputs, self.inputs, self.kernel[index, 0])
+            # Image by image: a product of larger matrices rounds differently for each size of a batch.
+            sums = torch.bmm(alike.unsqueeze(1), self.weights[index].expand(alike.shape[0], -1, -1))
+            rows.append(sums.reshape(-1, 2, self.ladder.shape[1]) + self.mean[index])
+        return torch.stack(rows, 1)
+
+    @staticmethod
+    @torch.jit.unused
+    @torch.no_grad()
+    def observe(probs: Tensor, labels: Tensor) -> Tensor:
+        """Placed log odds of the foreground, and the precision of cutting there, ``(B, C, 2, 256)``.
+
+        NaN where an image has no foreground.
+        """
+        placed, masks = placed_logits(plain(probs).float()), plain(labels)
+        sketches = foreground_sketch(placed, masks, SKETCHED)
+        rows = []
+        for scores, mask, sketch in zip(placed.flatten(0, 1), masks.flatten(0, 1), sketches.flatten(0, 1), strict=True):
+            rows.append(precision_curves(scores[None, None], mask[None, None], sketch)[0, 0])
+        return torch.stack([sketches, torch.stack(rows).reshape(sketches.shape)], 2)
+
+    @torch.jit.unused
+    def fit(self, probs: Tensor, labels: Tensor, alpha: float) -> ExpectedGapScorer:
+        """Fit to images that no calibration will use.
+
+        Args:
+            probs: probability maps ``(N, C, *spatial)``.
+            labels: reference masks of the same shape, bool or {0, 1}.
+            alpha: tolerated mean false negative rate, in (0, 1).
+
+        Raises:
+            ValueError: as :meth:`fit_curves`; or if shapes differ, or values are out of range.
+        """
+        return self.fit_batches([(probs, labels)], alpha)
+
+    @torch.jit.unused
+    @torch.no_grad()
+    def fit_batches(self, batches: Iterable[tuple[Tensor, Tensor]], alpha: float) -> ExpectedGapScorer:
+        """:meth:`fit` for a stream of ``(probs, labels)``, of which no more than one is held at a time.
+
+        Maps of several sizes can be mixed from batch to batch.
+
+        Raises:
+            ValueError: as :meth:`fit`; or if there is no batch.
+        """
+        pairs = [(self.summaries(plain(p).float()), self.observe(p, y)) for p, y in batches]
+        if not pairs:
+            raise ValueError("batches must hold at least one batch of maps, got none.")
+        summaries, observed = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        return self.fit_curves(summaries, observed, alpha)
+
+    @torch.jit.unused
+    @torch.no_grad()
+    def fit_curves(self, summaries: Tensor, observed: Tensor, alpha: float) -> ExpectedGapScorer:
+        """:meth:`fit` for images whose maps are not at hand.
+
+        Args:
+            summaries: ``(N, F)``, from :attr:`summaries`.
+            observed: ``(N, C, 2, 256)``, from :meth:`observe`.
+            alpha: tolerated mean false negative rate, in (0, 1).
+
+        Raises:
+            ValueError: if there are fewer than ten images, or ``alpha`` is outside (0, 1).
+        """
+        if len(summaries) < LEAST:
+            raise ValueError(
+                f"summaries must be of at least {LEAST} images, got {len(summaries)}; add images to learn from."
+            )
+        device = self.center.device
+        self.cpu()
+        summaries, observed = summaries.cpu(), observed.cpu()
+        kept = torch.linspace(0, len(summaries) - 1, min(len(summaries), MOST)).round().long()
+        self.center.copy_(summaries.mean(0))
+        self.spread.copy_(summaries.std(0) + 1e-3)
+        self.inputs = nn.Buffer((summaries[kept] - self.center) / self.spread)
+        self.observed = nn.Buffer(observed[kept].clone())
+        for index in range(self.num_classes):
+            has = self._has(index)
+            if int(has.sum()) >= LEAST:
+                self.ladder[index] = _ladder(self.observed[has, index, 0])
+                coverage, _ = self._true(has, index)
+                drop = (coverage - coverage.roll(-1, 1)).mean(0).clamp(min=0)
+                ridge = KernelRidge.fit(self.inputs[has], coverage * drop.sqrt())
+                self.kernel[index] = torch.stack([ridge.width, torch.tensor(ridge.ridge)])
+        return self.set_level(alpha).to(device)
+
+    @torch.jit.unused
+    @torch.no_grad()
+    def set_level(self, alpha: float) -> ExpectedGapScorer:
+        """Take another level, on the curves that it was fitted to.
+
+        Raises:
+            ValueError: if ``alpha`` is outside (0, 1).
+        """
+        exact_level(alpha)
+        device = self.center.device
+        self.cpu()
+        self.weights = nn.Buffer(torch.zeros(self.num_classes, len(self.inputs), 2 * STEPS))
+        for index in range(self.num_classes):
+            self.pays[index] = int(self._has(index).sum()) >= LEAST and self._set_class(index, alpha)
+        self.fitted.fill_(True)
+        return self.eval().to(device)
+
+    def _has(self, index: int) -> Tensor:
+        return ~torch.isnan(self.observed[:, index, 0, 0])
+
+    def _true(self, has: Tensor, index: int) -> tuple[Tensor, Tensor]:
+        """True coverage and precision ``(N, steps)`` of a class at each step of its ladder."""
+        sketches, precision = self.observed[has, index].unbind(1)
+        ladder = self.ladder[index]
+        reached = torch.searchsorted(sketches.contiguous(), ladder.repeat(len(sketches), 1))
+        return coverage_curves(sketches, ladder), precision.gather(1, reached.clamp(max=SKETCHED - 1))
+
+    def _set_class(self, index: int, alpha: float) -> bool:
+        """Weights of a class; whether its gap on images left out is surely smaller than with one threshold."""
+        has = self._has(index)
+        coverage, precision = self._true(has, index)
+        true = torch.stack([coverage_gap(coverage, alpha), coverage, precision], 1)
+        ridge = KernelRidge(self.inputs[has], self.kernel[index, 0], float(self.kernel[index, 1]))
+        unseen = ridge.left_out(true.flatten(1)).reshape(true.shape)
+        unseen[:, 1] = unseen[:, 1].cummin(-1).values
+        floor = precision_of_one_threshold(true, alpha) + MARGIN
+        prices = gap_prices(unseen, true, alpha, floor, HIGHEST)
+        targets = torch.stack([true[:, 0] - prices.precision * true[:, 2], true[:, 1]], 1).flatten(1)
+        self.mean[index] = targets.mean(0).reshape(2, -1)
+        self.weights[index, has] = ridge.weights(targets)
+        saved, error = saved_gap(unseen, true, alpha, prices)
+        return saved > max(CERTAIN * error, WORTH)
+
+
+def _ladder(sketches: Tensor) -> Tensor:
+    """The whole image, then thresholds between which there is an equal share of all foreground, without repeats."""
+    shares = torch.linspace(0, 1, STEPS - 1, dtype=torch.float64)
+    steps = torch.quantile(sketches.flatten().double(), shares).float().unique()
+    above = steps[-1] + torch.arange(1.0, STEPS - len(steps))
+    return torch.cat([torch.tensor([WHOLE]), steps, above])

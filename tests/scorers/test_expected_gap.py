@@ -1,0 +1,147 @@
+# Copyright (c) the monai_coat authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The scorer of MEG's second edition: what it adapts to, when it does not, and that the guarantee is untouched."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from monai_coat.calibration import FalseNegativeRate, calibrate_maps
+from monai_coat.functional import coverage_gap, placed_logits, true_positive_rate
+from monai_coat.scorers import ExpectedGapScorer, FittedMethod, SketchedMaps, method_of, scorer_of_config
+
+ALPHA = 0.2
+
+
+def generated(seed, count, hardness=2.0, side=24, classes=1):
+    """A disc in each image, seen too small, the smaller the harder the image; and how unsure the map is tells it."""
+    generator = torch.Generator().manual_seed(seed)
+    axis = torch.linspace(-1, 1, side)
+    distance = (axis[:, None] ** 2 + axis**2).sqrt()
+    hard = hardness * torch.rand(count, classes, 1, 1, generator=generator)
+    noise = 0.3 * torch.randn(count, classes, side, side, generator=generator)
+    probs = torch.sigmoid((8 - 2.5 * hard) * (0.6 - 0.15 * hard - distance) + noise * hard / max(hardness, 1))
+    return (probs * 255).round() / 255, (distance < 0.6).expand(count, classes, side, side)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return ExpectedGapScorer().fit(*generated(0, 80), ALPHA)
+
+
+def gaps(score, seed=7):
+    """Mean coverage gap of new images after calibrating on others."""
+    (probs, labels), (new, truth) = generated(seed, 60), generated(seed + 1, 60)
+    cutoff = calibrate_maps(list(score(probs)), list(labels), alpha=ALPHA).cutoff[0]
+    coverage = true_positive_rate(score(new), truth, cutoff)
+    return float(coverage_gap(coverage, ALPHA).mean())
+
+
+def test_the_gap_is_smaller_than_with_one_threshold(fitted):
+    assert bool(fitted.pays)
+    assert gaps(lambda probs: fitted(probs, probs)) < 0.6 * gaps(placed_logits)
+
+
+def test_where_images_are_alike_it_does_not_pay_and_scores_are_log_odds():
+    probs, labels = generated(0, 60, hardness=0.0)
+    scorer = ExpectedGapScorer().fit(probs, labels, ALPHA)
+    assert not bool(scorer.pays)
+    assert torch.equal(scorer(probs, probs), placed_logits(probs))
+
+
+def test_scores_keep_the_order_of_log_odds_within_an_image(fitted):
+    probs, _ = generated(3, 5)
+    placed, scores = placed_logits(probs).flatten(1), fitted(probs, probs).flatten(1)
+    assert (scores.gather(1, placed.argsort(1)).diff(dim=1) >= 0).all()
+    assert scores.isfinite().all()
+
+
+def test_it_draws_nothing_and_an_image_is_scored_as_in_any_batch(fitted):
+    again = ExpectedGapScorer().fit(*generated(0, 80), ALPHA)
+    assert all(torch.equal(one, other) for one, other in zip(fitted.buffers(), again.buffers(), strict=True))
+    probs, _ = generated(3, 5)
+    assert torch.equal(fitted(probs[:1], probs[:1]), fitted(probs, probs)[:1])
+
+
+def test_another_level_needs_no_other_fit(fitted):
+    other = copy.deepcopy(fitted).set_level(0.1)
+    direct = ExpectedGapScorer().fit(*generated(0, 80), 0.1)
+    assert torch.equal(other.weights, direct.weights)
+    assert not torch.equal(other.weights, fitted.weights)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.2, 0.3])
+def test_the_guarantee_holds_when_each_image_is_left_out_in_turn(fitted, alpha):
+    probs, labels = generated(11, 30)
+    scores = fitted(probs, probs)
+    risks = []
+    for place in range(30):
+        others = [index for index in range(30) if index != place]
+        cutoff = calibrate_maps([scores[i] for i in others], [labels[i] for i in others], alpha=alpha).cutoff[0]
+        risks.append(float(FalseNegativeRate().image_risk(scores[place, None], labels[place, None], cutoff)))
+    assert sum(risks) / 30 <= alpha
+
+
+def test_classes_adapt_each_for_itself():
+    probs, labels = generated(0, 60, classes=2)
+    flat, _ = generated(0, 60, hardness=0.0, classes=2)
+    probs[:, 1] = flat[:, 1]
+    labels = labels.clone()
+    labels[::3, 0] = False
+    scorer = ExpectedGapScorer(num_classes=2).fit(probs, labels, ALPHA)
+    assert scorer.pays.tolist() == [True, False]
+    assert torch.equal(scorer(probs, probs)[:, 1], placed_logits(probs)[:, 1])
+
+
+def test_a_rare_class_is_not_adapted():
+    probs, labels = generated(0, 60, classes=2)
+    labels = labels.clone()
+    labels[9:, 1] = False
+    assert ExpectedGapScorer(num_classes=2).fit(probs, labels, ALPHA).pays.tolist() == [True, False]
+
+
+def test_volumes_and_maps_of_several_sizes():
+    generator = torch.Generator().manual_seed(0)
+    pairs = []
+    for number in range(24):
+        probs = torch.rand(1, 1, 6, 7, 5 + number % 3, generator=generator) ** (1 + number % 4)
+        pairs.append((probs, torch.rand(probs.shape, generator=generator) < probs))
+    scorer = ExpectedGapScorer().fit_batches(pairs, ALPHA)
+    assert scorer(*[pairs[0][0]] * 2).shape == pairs[0][0].shape
+
+
+def test_it_is_made_again_from_its_description():
+    sketched = SketchedMaps.collect(zip(*generated(0, 40), strict=True))
+    made: FittedMethod = method_of("meg2").fit(sketched, ALPHA, 0)
+    again = scorer_of_config(made.config)
+    again.load_state_dict(made.scorer.state_dict())
+    probs, _ = generated(5, 3)
+    assert torch.equal(again(probs, probs), made.scorer(probs, probs))
+
+
+def test_many_images_are_thinned_out(monkeypatch):
+    monkeypatch.setattr("monai_coat.scorers.expected_gap.MOST", 25)
+    assert len(ExpectedGapScorer().fit(*generated(0, 60), ALPHA).inputs) == 25
+
+
+def test_torchscript_scores_alike(fitted):
+    probs, _ = generated(3, 4)
+    assert torch.equal(torch.jit.script(fitted)(probs, probs), fitted(probs, probs))
+
+
+def test_torch_export_scores_alike(fitted):
+    probs, _ = generated(3, 2)
+    exported = torch.export.export(fitted, (probs, probs)).module()
+    assert torch.allclose(exported(probs, probs), fitted(probs, probs), atol=1e-4)
+
+
+def test_too_few_images_are_refused_and_so_is_a_scorer_that_is_not_fitted():
+    with pytest.raises(ValueError, match="summaries must be of at least 10 images, got 9; add images"):
+        ExpectedGapScorer().fit(*generated(0, 9), ALPHA)
+    with pytest.raises(ValueError, match="batches must hold at least one batch of maps, got none"):
+        ExpectedGapScorer().fit_batches([], ALPHA)
+    with pytest.raises(RuntimeError, match="scorer must be fitted before it is used"):
+        ExpectedGapScorer()(*[torch.rand(1, 1, 4, 4)] * 2)
