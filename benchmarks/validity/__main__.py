@@ -20,8 +20,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "results"
 HEAD = """# What is promised, and what was realised
 
 Made by `python -m benchmarks.validity`{data}. A promise stands here in the words that the result of a calibration
-carries. Everything is done through the public interface, by calibrating and testing on different images; the sections,
-each on one core, took {minutes:.0f} minutes together.
+carries. Everything is done through the public interface, by calibrating and testing on different images; the sections
+took {minutes:.0f} minutes together.
 
 """
 REAL = """ with `COAT_DATA_DIR` set: maps of polyps that PraNet's authors published (Kvasir-SEG, CVC-ClinicDB,

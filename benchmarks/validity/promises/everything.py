@@ -5,8 +5,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import cache
+from multiprocessing import get_context
+
+import torch
 
 from benchmarks.validity.inputs import Inputs, Scale
 from benchmarks.validity.promises.broken import broken_rules
@@ -39,14 +45,14 @@ def run(inputs: Inputs) -> Content:
 
 def _run(inputs: Inputs) -> Content:
     draws = inputs.scale.draws
-    pools = {key: Pool.drawn(PATIENTS, absent, seed) for seed, (key, absent) in enumerate(ABSENT.items())}
-    of_risk = {key: pools.get(risk_named(key).counted, pools[""]) for key in RISKS}
     outcomes: list[Outcome] = []
-    for key in progress("promises", RISKS):
-        outcomes += Rows(key, of_risk[key], draws).outcomes()
-    noisy, clean = noisy_masks(pools[""], draws)
-    outcomes += two_risks(pools[""], draws) + binned(pools[""], draws) + noisy
-    rules = broken_rules(pools[""])
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as workers:
+        for found in progress("promises", [workers.submit(_outcomes_of, key, draws) for key in RISKS]):
+            outcomes += found.result()
+    pool = _population("")
+    noisy, clean = noisy_masks(pool, draws)
+    outcomes += two_risks(pool, draws) + binned(pool, draws) + noisy
+    rules = broken_rules(pool)
     caught = [rule.outcome(draws, seed) for seed, rule in enumerate(progress("wrong rules", rules))]
     rows = len(outcomes) + len(caught)
     missed = [each.by for each in caught if each.kept(rows)]
@@ -54,13 +60,28 @@ def _run(inputs: Inputs) -> Content:
         raise RuntimeError(f"wrong rules must be caught, got past: {'; '.join(missed)}.")
     said: dict[str, list[list[str]]] = {}
     for key in RISKS:
-        for name, sentence in refusals(risk_named(key), of_risk[key]).items():
+        for name, sentence in refusals(risk_named(key), _population(key)).items():
             said.setdefault(sentence, []).append([key, name])
     return {
         "draws": draws,
-        "images": len(pools[""]),
+        "images": len(pool),
         "rows": [each.to_json(rows) for each in outcomes],
         "wrong": [each.to_json(rows) for each in caught],
         "clean": [each.to_json(rows) for each in clean],
         "refused": said,
     }
+
+
+def _outcomes_of(key: str, draws: int) -> list[Outcome]:
+    """All trials of one risk, on one core."""
+    torch.set_num_threads(1)
+    with quiet():
+        return list(Rows(key, _population(key), draws).outcomes())
+
+
+@cache
+def _population(key: str) -> Pool:
+    """The population of a risk, by which of its images count; that of most risks for no key."""
+    counted = risk_named(key).counted if key else ""
+    kind = counted if counted in ABSENT else ""
+    return Pool.drawn(PATIENTS, ABSENT[kind], list(ABSENT).index(kind))
