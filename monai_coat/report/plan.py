@@ -86,7 +86,7 @@ def draw_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
 
 def _cells(name: str, row: Scatter) -> tuple[str, ...]:
     numbers = (row.mean, row.sd, row.low, row.median, row.high)
-    return (str(row.n), name, *(f"{number:.3f}" for number in numbers), f"{100 * row.above:.0f} %")
+    return (str(row.n), name, *(f"{number:.3f}" for number in numbers), f"{math.ceil(100 * row.above)} %")
 
 
 def _draw_band(axes: Axes, plan: Plan) -> None:
