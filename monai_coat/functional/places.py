@@ -14,7 +14,7 @@ __all__ = ["depth_inside", "place_order", "placed_logits"]
 SATURATED = 1e-6
 """A probability this near to 0 or 1 has no log odds of its own, see :func:`~monai_coat.functional.logit_scores`."""
 SLOPE = 20.0
-"""Five and twenty give the same: what counts is the order."""
+"""Log odds that a distance of the longest side stands for."""
 
 
 def depth_inside(mask: Tensor) -> Tensor:
@@ -84,7 +84,8 @@ def placed_logits(probs: Tensor, slope: float = SLOPE) -> Tensor:
         slope: b, log odds that a distance of the longest side stands for.
 
     Returns:
-        Scores in float32 of the same shape, monotone in the probability.
+        Scores in float32 of the same shape, monotone in the clipped probability; among pixels that the clip makes
+        equal, the place alone decides.
 
     Example:
         >>> placed_logits(torch.tensor([[[0.0, 0.0, 0.5, 1.0]]])).round()

@@ -17,7 +17,8 @@ class PlacedScorer(Scorer):
 
     .. math:: s'_j = s_j + b\, o_j
 
-    with :math:`o` the :func:`~monai_coat.functional.place_order`. Where no probability is saturated nothing changes.
+    with :math:`o` the :func:`~monai_coat.functional.place_order`. Where no probability is within a millionth of 0 or 1
+    nothing changes.
     Elsewhere sets can grow on from what was seen, or shrink into the middle of what is sure, step by step: a map of 8
     bits has nothing between 1/255 and the whole image otherwise, and a level below what it reaches takes everything.
 
