@@ -16,10 +16,11 @@ from monai_coat.cli.level import level
 from monai_coat.cli.map_options import add_maps, add_to_commands, folder_of, inputs_of
 from monai_coat.cli.outcome import Outcome
 from monai_coat.cli.output import check_output
+from monai_coat.cli.promise_options import add_table, table_of
 
 __all__ = ["add_to", "run_command"]
 
-METHODS = ("crc", "meg", "meg2", "coat", "at", "aa_crc", "cra", "sacp")
+METHODS = ("crc", "meg", "meg2", "coat", "coat2", "at", "aa_crc", "cra", "sacp")
 
 
 def add_to(commands: Any) -> None:
@@ -34,6 +35,18 @@ def add_to(commands: Any) -> None:
     command.add_argument("--alpha", type=level, default=0.1, help="tolerated mean false negative rate, 0.1 for 10 %%")
     command.add_argument("--method", choices=METHODS, default="meg", help="how thresholds are learned (default meg)")
     command.add_argument("--seed", type=int, default=0, help="of what is drawn at random")
+    add_table(command)
+    command.add_argument(
+        "--group",
+        metavar="KEY",
+        default="",
+        help="column of --table that says what belongs together, such as video or patient; for meg2",
+    )
+    command.add_argument(
+        "--precision",
+        type=level,
+        help="mean precision that is worth a larger gap; for meg2, which asks for that of one threshold",
+    )
     command.add_argument("--output", type=Path, default=Path("scorer.pt"), help="file to write")
     command.set_defaults(run=run_command)
 
@@ -43,9 +56,20 @@ def run_command(options: argparse.Namespace) -> Outcome:
     from monai_coat.predictions import fit_folder
 
     check_output(options.output, inputs_of(options))
-    folder = folder_of(options)
-    fitted = fit_folder(folder, options.alpha, options.method, options.seed)
+    settings = _settings_of(options)
+    folder = folder_of(options, table=table_of(options))
+    fitted = fit_folder(folder, options.alpha, options.method, options.seed, options.group, **settings)
     fitted.save(options.output)
     logging.getLogger(__name__).info("%s learned from %d images; calibrate it on others", options.method, len(folder))
     data = {"method": fitted.method, "alpha": fitted.alpha, "images": len(folder), "maps": folder.format.to_entries()}
     return Outcome([options.output], data)
+
+
+def _settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The method's own settings, or a refusal of what goes with another method or option."""
+    for name in ("group", "precision"):
+        if getattr(options, name) and options.method not in ("meg2", "coat2"):
+            raise ValueError(f"{name} must go with method meg2, got {options.method}; add --method meg2.")
+    if bool(options.group) != (options.table is not None):
+        raise ValueError("group must go with a table, and a table with it; say --table FILE --group KEY.")
+    return {} if options.precision is None else {"precision": options.precision}

@@ -122,7 +122,7 @@ class Protocol:
 def load_protocol(name: str | os.PathLike[str]) -> Protocol:
     """Read a protocol from a JSON file, or one of this package's.
 
-    These are "paper", "predictions", "quick", "study" and "volumes".
+    These are "paper", "paper_small", "predictions", "quick", "study" and "volumes".
 
     Raises:
         FileNotFoundError: if there is neither such a file nor such a name.

@@ -17,6 +17,7 @@ from monai_coat.functional.expected_gap import (
     least_expected_gap,
     precision_curves,
     precision_of_one_threshold,
+    precision_to_ask_for,
     saved_gap,
 )
 from monai_coat.functional.false_positives import false_positive_ratio, highest_background
@@ -36,7 +37,7 @@ from monai_coat.functional.places import depth_inside, place_order, placed_logit
 from monai_coat.functional.scores import expected_coverage_scores, float32_below, logit_scores
 from monai_coat.functional.set_size import precision, precision_of_counts, relative_set_size, set_fraction
 from monai_coat.functional.sketches import foreground_sketch
-from monai_coat.functional.soft_coverage import soft_true_positive_rate
+from monai_coat.functional.soft_coverage import soft_true_positive_rate, temperature_of_spread
 from monai_coat.functional.thresholds import ideal_threshold
 
 __all__ = [
@@ -85,6 +86,7 @@ __all__ = [
     "precision_curves",
     "precision_of_counts",
     "precision_of_one_threshold",
+    "precision_to_ask_for",
     "price_levels",
     "price_scores",
     "relative_set_size",
@@ -93,6 +95,7 @@ __all__ = [
     "set_fraction",
     "soft_true_positive_rate",
     "target_coverage",
+    "temperature_of_spread",
     "true_positive_rate",
     "uncertain_share",
 ]

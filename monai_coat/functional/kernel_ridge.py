@@ -50,7 +50,7 @@ class KernelRidge:
     .. math:: \hat y(x) = \bar y + k(x)^\top (K + r I)^{-1} (y - \bar y)
 
     Far from all images learned from it gives their mean. Width and ridge are those with the least squared error on
-    images left out one at a time, which is known in closed form.
+    images left out, one at a time or in whole groups, which is known in closed form.
 
     Attributes:
         inputs: standardised features ``(N, F)``.
@@ -58,7 +58,8 @@ class KernelRidge:
         ridge: r, positive.
 
     Source:
-        Saunders, Gammerman, Vovk (ICML 1998); the error of images left out: Allen (Technometrics 1974), PRESS.
+        Saunders, Gammerman, Vovk (ICML 1998); the error of images left out: Allen (Technometrics 1974), PRESS;
+        of groups: Cook and Weisberg, Residuals and Influence in Regression (1982).
     """
 
     inputs: Tensor
@@ -73,8 +74,8 @@ class KernelRidge:
         return inverse
 
     @classmethod
-    def fit(cls, inputs: Tensor, targets: Tensor) -> KernelRidge:
-        """Choose width and ridge for targets ``(N, outputs)`` of inputs ``(N, F)``.
+    def fit(cls, inputs: Tensor, targets: Tensor, groups: Tensor | None = None) -> KernelRidge:
+        """Choose width and ridge for targets ``(N, outputs)`` of inputs ``(N, F)``; groups as in :meth:`left_out`.
 
         Example:
             >>> inputs = torch.linspace(0, 3, 30)[:, None]
@@ -84,7 +85,7 @@ class KernelRidge:
         """
         median = _squares(inputs, inputs).median().clamp(min=1e-6)
         tried = [cls(inputs, factor * median, ridge) for factor in WIDTHS for ridge in RIDGES]
-        return min(tried, key=lambda each: float((targets - each.left_out(targets)).pow(2).mean()))
+        return min(tried, key=lambda each: float((targets - each.left_out(targets, groups)).pow(2).mean()))
 
     def weights(self, targets: Tensor) -> Tensor:
         r"""What the kernel is multiplied with, ``(N, outputs)``: :math:`(K + r I)^{-1} (y - \bar y)`."""
@@ -94,6 +95,21 @@ class KernelRidge:
         """What is expected of new images ``(Q, outputs)``."""
         return targets.mean(0) + gaussian_kernel(queries, self.inputs, self.width) @ self.weights(targets)
 
-    def left_out(self, targets: Tensor) -> Tensor:
-        """What is expected of each image ``(N, outputs)`` by the others, with the mean of all."""
-        return targets - self.weights(targets) / self.inverse.diagonal().unsqueeze(1)
+    def left_out(self, targets: Tensor, groups: Tensor | None = None) -> Tensor:
+        r"""What is expected of each image ``(N, outputs)`` by those of other groups, with the mean of all.
+
+        .. math:: \hat y_B = y_B - \big([(K + r I)^{-1}]_{BB}\big)^{-1} \big[(K + r I)^{-1} (y - \bar y)\big]_B
+
+        Args:
+            targets: of the images learned from, ``(N, outputs)``.
+            groups: whole numbers ``(N,)``, the same for images that belong together, such as the frames of a video;
+                None if each is a group of its own.
+        """
+        weights = self.weights(targets)
+        if groups is None or len(groups.unique()) == len(groups):
+            return targets - weights / self.inverse.diagonal().unsqueeze(1)
+        expected = torch.empty_like(targets)
+        for group in groups.unique():
+            rows = torch.nonzero(groups == group)[:, 0]
+            expected[rows] = targets[rows] - torch.linalg.solve(self.inverse[rows][:, rows], weights[rows])
+        return expected

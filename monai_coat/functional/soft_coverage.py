@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from monai_coat.functional.checks import check_forms, check_temperature
 from monai_coat.functional.foreground import Foreground, at_least_float32, plain, spread
 
-__all__ = ["soft_true_positive_rate"]
+__all__ = ["soft_true_positive_rate", "temperature_of_spread"]
 
 
 def soft_true_positive_rate(scores: Tensor, labels: Tensor | None, temperature: float) -> Tensor:
@@ -54,6 +54,23 @@ def soft_true_positive_rate(scores: Tensor, labels: Tensor | None, temperature: 
     check_forms(scores, labels)
     rates: Tensor = _SoftRates.apply(scores, labels, temperature)  # type: ignore[no-untyped-call]
     return rates
+
+
+def temperature_of_spread(sketches: Tensor) -> float:
+    """A temperature that fits the data: half the median spread (interquartile range) of an image's foreground scores.
+
+    Args:
+        sketches: ascending foreground scores ``(..., K)``, of images that have foreground.
+
+    Returns:
+        The temperature in the unit of the scores, at least 0.0005.
+
+    Example:
+        >>> temperature_of_spread(torch.linspace(0, 7, 8)[None])
+        2.0
+    """
+    quarter = sketches.shape[-1] // 4
+    return float((sketches[..., -quarter] - sketches[..., quarter]).median().clamp(min=1e-3)) / 2
 
 
 class _SoftRates(torch.autograd.Function):

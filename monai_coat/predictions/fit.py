@@ -8,13 +8,14 @@ Tested by tests/predictions/test_folders.py.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from monai_coat.calibration.grouping import text_of, value_of
 from monai_coat.data import PredictionFolder
 from monai_coat.files.progress import followed
 from monai_coat.functional import exact_level
@@ -25,14 +26,19 @@ __all__ = ["FITTED", "FOR_MAPS", "check_method", "fit_folder", "fit_scorer", "fi
 
 logger = logging.getLogger(__name__)
 
-FOR_MAPS = ("crc", "meg", "meg2", "coat", "at", "aa_crc", "cra", "sacp")
+FOR_MAPS = ("crc", "meg", "meg2", "coat", "coat2", "at", "aa_crc", "cra", "sacp")
 """Methods that need a map alone, of any size."""
 
 FITTED = "fitted to"
 
 
 def fit_scorer(
-    pairs: Iterable[tuple[Tensor, Tensor]], alpha: float, method: str = "meg", seed: int = 0, **settings: Any
+    pairs: Iterable[tuple[Tensor, Tensor]],
+    alpha: float,
+    method: str = "meg",
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
+    **settings: Any,
 ) -> FittedScorer:
     """Learn thresholds from maps and masks, of which one at a time is in memory.
 
@@ -43,14 +49,16 @@ def fit_scorer(
         alpha: tolerated mean false negative rate, in (0, 1).
         method: one of the names in ``FOR_MAPS``.
         seed: of what is drawn at random.
+        groups: of each image the name of what it belongs to, such as its video or patient; None if each stands alone.
+            Of use to ``meg2``, see :meth:`~monai_coat.scorers.ExpectedGapScorer.fit`.
         **settings: the method's own.
 
     Returns:
         The scorer, to be calibrated on other images.
 
     Raises:
-        ValueError: if ``alpha`` is outside (0, 1), the method is another one, there are too few images, or maps and
-            masks do not fit.
+        ValueError: if ``alpha`` is outside (0, 1), the method is another one, there are too few images, or maps, masks
+            and groups do not fit.
 
     Example:
         >>> maps = [torch.rand(1, 12, 10) ** 3 for _ in range(40)]
@@ -62,9 +70,8 @@ def fit_scorer(
     """
     check_method(alpha, method)
     seen: dict[str, str] = {}
-    return replace(
-        fit_sketches(SketchedMaps.collect(_remembered(pairs, seen)), alpha, method, seed, **settings), seen=seen
-    )
+    sketched = SketchedMaps.collect(_remembered(pairs, seen), groups)
+    return replace(fit_sketches(sketched, alpha, method, seed, **settings), seen=seen)
 
 
 def fit_sketches(
@@ -105,11 +112,15 @@ def check_method(alpha: float, method: str) -> None:
 
 
 def fit_folder(
-    folder: PredictionFolder, alpha: float, method: str = "meg", seed: int = 0, **settings: Any
+    folder: PredictionFolder, alpha: float, method: str = "meg", seed: int = 0, group: str = "", **settings: Any
 ) -> FittedScorer:
-    """:func:`fit_scorer` for a folder of predictions with masks."""
+    """:func:`fit_scorer` for a folder of predictions with masks.
+
+    ``group`` names the entry of the images' metadata, or the column of their table, that says what belongs together.
+    """
+    groups = [text_of(value_of(sample.get("meta"), group)) for sample in folder.samples] if group else None
     pairs = ((maps.as_tensor(), masks) for _, maps, masks in followed(folder.pairs(), len(folder), logger, "fit"))
-    fitted = fit_scorer(pairs, alpha, method, seed, **settings)
+    fitted = fit_scorer(pairs, alpha, method, seed, groups, **settings)
     return FittedScorer(method, fitted.scorer, fitted.config, alpha, folder.format, fitted.seen)
 
 

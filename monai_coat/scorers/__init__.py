@@ -10,6 +10,7 @@ from monai_coat.scorers.distance_map import distance_map, margin_of
 from monai_coat.scorers.expected_coverage import ExpectedCoverageScorer
 from monai_coat.scorers.expected_gap import ExpectedGapScorer
 from monai_coat.scorers.fitting.aa_crc import exact_thresholds, fit_linear_thresholds, linear_threshold_risk
+from monai_coat.scorers.fitting.observed_curves import ThresholdObjective
 from monai_coat.scorers.fitting.sketch_descent import fit_margins
 from monai_coat.scorers.folded import FoldedScorer
 from monai_coat.scorers.isotonic import IsotonicCalibration
@@ -54,6 +55,7 @@ __all__ = [
     "SketchMargins",
     "SketchedMaps",
     "StratifiedScorer",
+    "ThresholdObjective",
     "ThresholdPredictor",
     "distance_map",
     "exact_thresholds",

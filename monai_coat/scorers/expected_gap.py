@@ -4,22 +4,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
+from monai.utils import look_up_option
 from torch import Tensor, nn
 
 from monai_coat.functional import (
     KernelRidge,
-    coverage_curves,
     coverage_gap,
     exact_level,
-    foreground_sketch,
     gap_prices,
     gaussian_kernel,
     placed_logits,
-    precision_curves,
-    precision_of_one_threshold,
+    precision_to_ask_for,
     price_levels,
     price_scores,
     saved_gap,
@@ -27,18 +25,23 @@ from monai_coat.functional import (
 from monai_coat.functional.foreground import plain
 from monai_coat.scorers.base import Scorer
 from monai_coat.scorers.fitted import check_fitted
+from monai_coat.scorers.fitting.observed_curves import (
+    KEPT,
+    STEPS,
+    ThresholdObjective,
+    curves_on,
+    ladder_of,
+    objective_on,
+    observed_curves,
+)
 from monai_coat.scorers.predictors.map_summaries import MapSummaries
 
 __all__ = ["ExpectedGapScorer"]
 
 LEAST, MOST = 10, 1000
 """Images that a class is learned from: fewer tell nothing, and more are thinned out."""
-MARGIN, HIGHEST = 0.01, 0.3
-"""Precision that is asked for above that of one threshold, and the highest price that is paid for it."""
-SKETCHED, STEPS = 256, 97
-"""Numbers that are kept of the foreground of an image, and thresholds that it is chosen among."""
-WHOLE = -100.0
-"""Below every placed log odds."""
+HIGHEST = 1.0
+"""The highest price that is paid for precision: that much gap for as much precision."""
 CERTAIN, WORTH = 2.0, 1e-3
 """Standard errors, and coverage, by which the gap must be smaller on images left out."""
 
@@ -55,17 +58,21 @@ class ExpectedGapScorer(Scorer):
     random. What is calibrated is the price :math:`\lambda`, one for all images: it moves most those images that gain
     most, where one shift of all thresholds moves each by the same, and reaches the whole image one after the other.
 
-    :math:`\mu` is the lowest price, up to 0.3, at which images left out are at least as precise as with one threshold
-    for all, by 0.01. A class of fewer than ten images, or in which the gap on images left out is not smaller than with
-    one threshold by two standard errors, is not adapted: its scores are the placed log odds, and ``pays`` is False.
+    :math:`\mu` is the lowest price, up to 1, at which images left out are no less precise than with one threshold for
+    all, and a little more (:func:`~monai_coat.functional.precision_to_ask_for`). A class of fewer than ten images, or
+    one whose gap on images left out is not smaller than with one threshold by two standard errors, is not adapted: its
+    scores are the placed log odds, and ``pays`` is False.
 
     TorchScript and ``torch.export`` keep all of it; ONNX has no running minimum, and its exporter refuses.
 
     Args:
         num_classes: channels of the probability map.
         images: how many images it was fitted to, for weights that are to be loaded.
+        precision: mean precision to ask for in place of that; 0 for none, 1 for all that the highest price buys.
+        objective: what is expected in place of the coverage gap, one of :class:`ThresholdObjective`.
 
     Raises:
+        ValueError: if ``precision`` is outside [0, 1], or there is no such objective.
         RuntimeError: when called before it was fitted.
 
     Example:
@@ -76,15 +83,25 @@ class ExpectedGapScorer(Scorer):
         torch.Size([64, 1, 16, 16])
     """
 
-    def __init__(self, num_classes: int = 1, images: int = 0) -> None:
+    def __init__(
+        self,
+        num_classes: int = 1,
+        images: int = 0,
+        precision: float | None = None,
+        objective: ThresholdObjective | str = ThresholdObjective.COVERAGE_GAP,
+    ) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        if precision is not None and not 0 <= precision <= 1:
+            raise ValueError(f"precision must be in [0, 1], got {precision}; or None for that of one threshold.")
+        self.num_classes, self.precision = num_classes, precision
+        self.objective = str(look_up_option(str(objective), [str(each) for each in ThresholdObjective]))
         self.summaries = MapSummaries(num_classes)
         features = self.summaries.num_features
         self.center = nn.Buffer(torch.zeros(features))
         self.spread = nn.Buffer(torch.ones(features))
         self.inputs = nn.Buffer(torch.zeros(images, features))
-        self.observed = nn.Buffer(torch.full((images, num_classes, 2, SKETCHED), torch.nan))
+        self.observed = nn.Buffer(torch.full((images, num_classes, 2, KEPT), torch.nan))
+        self.groups = nn.Buffer(torch.arange(images))
         self.ladder = nn.Buffer(torch.arange(1.0, STEPS + 1).repeat(num_classes, 1))
         self.kernel = nn.Buffer(torch.ones(num_classes, 2))
         self.mean = nn.Buffer(torch.zeros(num_classes, 2, STEPS))
@@ -115,34 +132,33 @@ class ExpectedGapScorer(Scorer):
     @torch.jit.unused
     @torch.no_grad()
     def observe(probs: Tensor, labels: Tensor) -> Tensor:
-        """Placed log odds of the foreground, and the precision of cutting there, ``(B, C, 2, 256)``.
-
-        NaN where an image has no foreground.
-        """
-        placed, masks = placed_logits(plain(probs).float()), plain(labels)
-        sketches = foreground_sketch(placed, masks, SKETCHED)
-        rows = []
-        for scores, mask, sketch in zip(placed.flatten(0, 1), masks.flatten(0, 1), sketches.flatten(0, 1), strict=True):
-            rows.append(precision_curves(scores[None, None], mask[None, None], sketch)[0, 0])
-        return torch.stack([sketches, torch.stack(rows).reshape(sketches.shape)], 2)
+        """What is kept of images: log odds, and the precision there, ``(B, C, 2, 320)``; NaN without foreground."""
+        return observed_curves(probs, labels)
 
     @torch.jit.unused
-    def fit(self, probs: Tensor, labels: Tensor, alpha: float) -> ExpectedGapScorer:
+    def fit(
+        self, probs: Tensor, labels: Tensor, alpha: float, groups: Sequence[str] | None = None
+    ) -> ExpectedGapScorer:
         """Fit to images that no calibration will use.
 
         Args:
             probs: probability maps ``(N, C, *spatial)``.
             labels: reference masks of the same shape, bool or {0, 1}.
             alpha: tolerated mean false negative rate, in (0, 1).
+            groups: of each image the name of what it belongs to, such as its video or patient; by default each image
+                stands alone. Frames of a video say little about the next video: with groups, images are left out
+                together where it is asked what unseen ones would get.
 
         Raises:
             ValueError: as :meth:`fit_curves`; or if shapes differ, or values are out of range.
         """
-        return self.fit_batches([(probs, labels)], alpha)
+        return self.fit_batches([(probs, labels)], alpha, groups)
 
     @torch.jit.unused
     @torch.no_grad()
-    def fit_batches(self, batches: Iterable[tuple[Tensor, Tensor]], alpha: float) -> ExpectedGapScorer:
+    def fit_batches(
+        self, batches: Iterable[tuple[Tensor, Tensor]], alpha: float, groups: Sequence[str] | None = None
+    ) -> ExpectedGapScorer:
         """:meth:`fit` for a stream of ``(probs, labels)``, of which no more than one is held at a time.
 
         Maps of several sizes can be mixed from batch to batch.
@@ -154,25 +170,29 @@ class ExpectedGapScorer(Scorer):
         if not pairs:
             raise ValueError("batches must hold at least one batch of maps, got none.")
         summaries, observed = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-        return self.fit_curves(summaries, observed, alpha)
+        return self.fit_curves(summaries, observed, alpha, groups)
 
     @torch.jit.unused
     @torch.no_grad()
-    def fit_curves(self, summaries: Tensor, observed: Tensor, alpha: float) -> ExpectedGapScorer:
+    def fit_curves(
+        self, summaries: Tensor, observed: Tensor, alpha: float, groups: Sequence[str] | None = None
+    ) -> ExpectedGapScorer:
         """:meth:`fit` for images whose maps are not at hand.
 
         Args:
             summaries: ``(N, F)``, from :attr:`summaries`.
-            observed: ``(N, C, 2, 256)``, from :meth:`observe`.
+            observed: ``(N, C, 2, 320)``, from :meth:`observe`.
             alpha: tolerated mean false negative rate, in (0, 1).
+            groups: as in :meth:`fit`.
 
         Raises:
-            ValueError: if there are fewer than ten images, or ``alpha`` is outside (0, 1).
+            ValueError: if there are fewer than ten images, not as many groups' names, or ``alpha`` is outside (0, 1).
         """
         if len(summaries) < LEAST:
             raise ValueError(
                 f"summaries must be of at least {LEAST} images, got {len(summaries)}; add images to learn from."
             )
+        belongs = _numbers(groups, len(summaries))
         device = self.center.device
         self.cpu()
         summaries, observed = summaries.cpu(), observed.cpu()
@@ -181,13 +201,14 @@ class ExpectedGapScorer(Scorer):
         self.spread.copy_(summaries.std(0) + 1e-3)
         self.inputs = nn.Buffer((summaries[kept] - self.center) / self.spread)
         self.observed = nn.Buffer(observed[kept].clone())
+        self.groups = nn.Buffer(belongs[kept])
         for index in range(self.num_classes):
             has = self._has(index)
             if int(has.sum()) >= LEAST:
-                self.ladder[index] = _ladder(self.observed[has, index, 0])
-                coverage, _ = self._true(has, index)
+                self.ladder[index] = ladder_of(self.observed[has, index])
+                coverage, _ = curves_on(self.observed[has, index], self.ladder[index])
                 drop = (coverage - coverage.roll(-1, 1)).mean(0).clamp(min=0)
-                ridge = KernelRidge.fit(self.inputs[has], coverage * drop.sqrt())
+                ridge = KernelRidge.fit(self.inputs[has], coverage * drop.sqrt(), self.groups[has])
                 self.kernel[index] = torch.stack([ridge.width, torch.tensor(ridge.ridge)])
         return self.set_level(alpha).to(device)
 
@@ -211,33 +232,33 @@ class ExpectedGapScorer(Scorer):
     def _has(self, index: int) -> Tensor:
         return ~torch.isnan(self.observed[:, index, 0, 0])
 
-    def _true(self, has: Tensor, index: int) -> tuple[Tensor, Tensor]:
-        """True coverage and precision ``(N, steps)`` of a class at each step of its ladder."""
-        sketches, precision = self.observed[has, index].unbind(1)
-        ladder = self.ladder[index]
-        reached = torch.searchsorted(sketches.contiguous(), ladder.repeat(len(sketches), 1))
-        return coverage_curves(sketches, ladder), precision.gather(1, reached.clamp(max=SKETCHED - 1))
-
     def _set_class(self, index: int, alpha: float) -> bool:
         """Weights of a class; whether its gap on images left out is surely smaller than with one threshold."""
         has = self._has(index)
-        coverage, precision = self._true(has, index)
+        observed, ladder = self.observed[has, index], self.ladder[index]
+        coverage, precision = curves_on(observed, ladder)
         true = torch.stack([coverage_gap(coverage, alpha), coverage, precision], 1)
+        cost = objective_on(observed, ladder, alpha, self.objective)
+        learned = torch.stack([cost, coverage, precision], 1)
         ridge = KernelRidge(self.inputs[has], self.kernel[index, 0], float(self.kernel[index, 1]))
-        unseen = ridge.left_out(true.flatten(1)).reshape(true.shape)
+        unseen = ridge.left_out(learned.flatten(1), self.groups[has]).reshape(true.shape)
         unseen[:, 1] = unseen[:, 1].cummin(-1).values
-        floor = precision_of_one_threshold(true, alpha) + MARGIN
+        floor = self.precision
+        if floor is None:
+            floor = precision_to_ask_for(unseen, true, alpha, self.groups[has])
         prices = gap_prices(unseen, true, alpha, floor, HIGHEST)
-        targets = torch.stack([true[:, 0] - prices.precision * true[:, 2], true[:, 1]], 1).flatten(1)
+        targets = torch.stack([cost - prices.precision * precision, coverage], 1).flatten(1)
         self.mean[index] = targets.mean(0).reshape(2, -1)
         self.weights[index, has] = ridge.weights(targets)
-        saved, error = saved_gap(unseen, true, alpha, prices)
+        saved, error = saved_gap(unseen, true, alpha, prices, self.groups[has])
         return saved > max(CERTAIN * error, WORTH)
 
 
-def _ladder(sketches: Tensor) -> Tensor:
-    """The whole image, then thresholds between which there is an equal share of all foreground, without repeats."""
-    shares = torch.linspace(0, 1, STEPS - 1, dtype=torch.float64)
-    steps = torch.quantile(sketches.flatten().double(), shares).float().unique()
-    above = steps[-1] + torch.arange(1.0, STEPS - len(steps))
-    return torch.cat([torch.tensor([WHOLE]), steps, above])
+def _numbers(groups: Sequence[str] | None, count: int) -> Tensor:
+    """A whole number for each image, the same for those of one group."""
+    if groups is None:
+        return torch.arange(count)
+    if len(groups) != count:
+        raise ValueError(f"groups must name one for each image, got {len(groups)} for {count} images; name them all.")
+    places = {name: place for place, name in enumerate(dict.fromkeys(groups))}
+    return torch.tensor([places[name] for name in groups])

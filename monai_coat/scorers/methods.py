@@ -81,9 +81,10 @@ COAT_LOSS = {"_target_": "monai_coat.losses.SoftTPRLoss", "temperature": 0.05}
 AT_LOSS = {"_target_": "monai_coat.losses.ThresholdRegressionLoss"}
 
 
-def crc(train: Maps, alpha: float, seed: int) -> FittedMethod:
-    """CRC: one threshold for all images."""
-    return _made({"_target_": "ProbabilityScorer"})
+def crc(train: Maps, alpha: float, seed: int, by_place: bool = False) -> FittedMethod:
+    """CRC: one threshold for all images, perhaps with ties at probability 0 and 1 broken by place."""
+    config = {"_target_": "ProbabilityScorer"}
+    return _made({"_target_": "PlacedScorer", "scorer": config, "slope": 1.0} if by_place else config)
 
 
 def learned(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
@@ -116,8 +117,13 @@ def meg2(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
     """MEG, second edition: the price on coverage is calibrated, on curves that are predicted per image."""
     config = {"_target_": "ExpectedGapScorer", **settings, "num_classes": train.num_classes}
     scorer: Any = scorer_of_config(config)
-    scorer.fit_curves(train.summaries, train.observed, alpha)
+    scorer.fit_curves(train.summaries, train.observed, alpha, train.groups)
     return FittedMethod(scorer, config=config | {"images": len(scorer.inputs)})
+
+
+def coat2(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
+    """COAT's loss as :func:`meg2` has its own: on curves that are predicted per image, and the price calibrated."""
+    return meg2(train, alpha, seed, objective="soft_tpr", **settings)
 
 
 def sacp(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
@@ -196,6 +202,7 @@ METHODS: Mapping[str, MethodRow] = {
     "learned": MethodRow(learned, "train_thresholds"),
     "meg": MethodRow(meg, "fit", score_range=(-30.0, 30.0)),
     "meg2": MethodRow(meg2, "fit", score_range=(-101.0, 101.0)),
+    "coat2": MethodRow(coat2, "fit", score_range=(-101.0, 101.0)),
     "sacp": MethodRow(sacp, score_range=(0.0, 1.0)),
     "cra": MethodRow(cra, score_range=(0.0, 1.0)),
     "recirc": MethodRow(recirc, score_range=(0.0, 1.1)),

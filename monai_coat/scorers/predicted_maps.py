@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
@@ -29,12 +29,14 @@ class PredictedMaps:
         image: 8 bit, ``(N, 3, H, W)``.
         label: bool, ``(N, 1, H, W)``.
         probs: float32, ``(N, 1, H, W)``.
+        groups: of each image the name of what it belongs to, such as its video; None if each stands alone.
     """
 
     ids: tuple[str, ...]
     image: Tensor
     label: Tensor
     probs: Tensor
+    groups: tuple[str, ...] | None = field(default=None, kw_only=True)
 
     num_classes: ClassVar[int] = 1
     in_channels: ClassVar[int] = 3
@@ -46,14 +48,14 @@ class PredictedMaps:
     def rows(self, index: Sequence[int]) -> PredictedMaps:
         """Some of the images."""
         chosen = list(index)
-        return PredictedMaps(
-            tuple(self.ids[i] for i in chosen), self.image[chosen], self.label[chosen], self.probs[chosen]
-        )
+        ids, groups = (None if names is None else tuple(names[i] for i in chosen) for names in (self.ids, self.groups))
+        return PredictedMaps(ids or (), self.image[chosen], self.label[chosen], self.probs[chosen], groups=groups)
 
     def joined(self, other: PredictedMaps) -> PredictedMaps:
         """These images, then the others."""
         pairs = ((self.image, other.image), (self.label, other.label), (self.probs, other.probs))
-        return PredictedMaps(self.ids + other.ids, *(torch.cat(pair) for pair in pairs))
+        groups = None if self.groups is None or other.groups is None else self.groups + other.groups
+        return PredictedMaps(self.ids + other.ids, *(torch.cat(pair) for pair in pairs), groups=groups)
 
     @cached_property
     def summaries(self) -> Tensor:
@@ -72,6 +74,6 @@ class PredictedMaps:
 
     @cached_property
     def observed(self) -> Tensor:
-        """What :meth:`~monai_coat.scorers.ExpectedGapScorer.observe` says of the maps, ``(N, 1, 2, 256)``."""
+        """What :meth:`~monai_coat.scorers.ExpectedGapScorer.observe` says of the maps, ``(N, 1, 2, 320)``."""
         pairs = zip(self.probs.split(64), self.label.split(64), strict=True)
         return torch.cat([ExpectedGapScorer.observe(probs, label) for probs, label in pairs])

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import torch
@@ -35,7 +35,8 @@ class SketchedMaps:
         summaries: label-free summaries ``(N, C * 30)``.
         sketches: foreground sketches ``(N, C, 512)``; NaN where an image lacks the class.
         precision: ``(N, C, steps)`` at the ladder of :class:`~monai_coat.scorers.ExpectedGapPredictor`.
-        observed: what :meth:`~monai_coat.scorers.ExpectedGapScorer.observe` says, ``(N, C, 2, 256)``.
+        observed: what :meth:`~monai_coat.scorers.ExpectedGapScorer.observe` says, ``(N, C, 2, 320)``.
+        groups: of each image the name of what it belongs to, such as its video; None if each stands alone.
 
     Example:
         >>> maps = [torch.rand(2, 8, 8), torch.rand(2, 9, 7)]
@@ -47,14 +48,16 @@ class SketchedMaps:
     sketches: Tensor
     precision: Tensor
     observed: Tensor
+    groups: tuple[str, ...] | None = field(default=None, kw_only=True)
 
     @classmethod
     @torch.no_grad()
-    def collect(cls, pairs: Iterable[tuple[Tensor, Tensor]]) -> SketchedMaps:
+    def collect(cls, pairs: Iterable[tuple[Tensor, Tensor]], groups: Sequence[str] | None = None) -> SketchedMaps:
         """Of probability maps and masks ``(C, *spatial)``, one image at a time.
 
         Raises:
-            ValueError: if there is no image, or maps and masks are not of one shape and of values that they can have.
+            ValueError: if there is no image, or maps and masks are not of one shape and of values that they can have,
+                or there are not as many groups' names as images.
         """
         rows: list[tuple[Tensor, ...]] = []
         steps, summarise = torch.sigmoid(ExpectedGapPredictor(members=2, width=1).ladder), MapSummaries(1)
@@ -69,7 +72,10 @@ class SketchedMaps:
             rows.append((summaries, sketches, precision, observed))
         if not rows:
             raise ValueError("pairs must hold at least one image to learn from, got none.")
-        return cls(*(torch.cat(column) for column in zip(*rows, strict=True)))
+        if groups is not None and len(groups) != len(rows):
+            raise ValueError(f"groups must name one for each of {len(rows)} images, got {len(groups)}; name them all.")
+        columns = [torch.cat(column) for column in zip(*rows, strict=True)]
+        return cls(*columns, groups=None if groups is None else tuple(groups))
 
     def __len__(self) -> int:
         return len(self.summaries)
@@ -78,13 +84,15 @@ class SketchedMaps:
         """Some of the images."""
         chosen = list(index)
         columns = (self.summaries, self.sketches, self.precision, self.observed)
-        return SketchedMaps(*(column[chosen] for column in columns))
+        groups = None if self.groups is None else tuple(self.groups[i] for i in chosen)
+        return SketchedMaps(*(column[chosen] for column in columns), groups=groups)
 
     def of_class(self, index: int) -> SketchedMaps:
         """One of the classes, of all images."""
         width, place = MapSummaries.per_class, slice(index, index + 1)
         summaries = self.summaries[:, index * width : (index + 1) * width]
-        return SketchedMaps(summaries, *(part[:, place] for part in (self.sketches, self.precision, self.observed)))
+        parts = (self.sketches, self.precision, self.observed)
+        return SketchedMaps(summaries, *(part[:, place] for part in parts), groups=self.groups)
 
     @property
     def num_classes(self) -> int:

@@ -57,7 +57,9 @@ def test_bad_protocols_are_named(tiny, change, message):
 
 
 def test_an_absent_protocol_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="protocol must be a JSON file or one of paper, predictions"):
+    with pytest.raises(
+        FileNotFoundError, match="protocol must be a JSON file or one of paper, paper_small, predictions"
+    ):
         load_protocol("papers")
     (tmp_path / "text.json").write_text("not JSON")
     with pytest.raises(ValueError, match=r"protocol must be a JSON file, got .*text\.json, which is none"):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from monai_coat.functional import (
+    GapPrices,
     coverage_curves,
     coverage_gap,
     foreground_sketch,
@@ -17,6 +18,7 @@ from monai_coat.functional import (
     precision,
     precision_curves,
     precision_of_one_threshold,
+    saved_gap,
     true_positive_rate,
 )
 
@@ -112,3 +114,14 @@ def test_precision_of_one_threshold_by_hand():
 def test_thresholds_must_be_a_list():
     with pytest.raises(ValueError, match=r"thresholds must have one dimension, got shape \(1, 2\)"):
         coverage_curves(torch.rand(3, 4), torch.rand(1, 2))
+
+
+def test_frames_of_one_group_count_as_one_observation():
+    coverage = torch.rand(12, 7).sort(1, descending=True).values
+    curves = torch.stack([(coverage - 0.8).abs(), coverage, 1 - coverage / 2], 1)
+    prices = GapPrices(0.0, 0.0)
+    saved, error = saved_gap(curves, curves, 0.2, prices)
+    groups = torch.arange(12).repeat_interleave(4)
+    frames = curves.repeat_interleave(4, 0)
+    assert saved_gap(frames, frames, 0.2, prices, groups) == pytest.approx((saved, error), rel=1e-5)
+    assert saved_gap(frames, frames, 0.2, prices)[1] < 0.6 * error

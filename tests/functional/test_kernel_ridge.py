@@ -49,3 +49,16 @@ def test_far_away_it_says_the_mean():
 def test_images_do_not_change_each_other():
     alone = gaussian_kernel(QUERIES[:1], INPUTS, torch.tensor(5.0))
     assert torch.equal(gaussian_kernel(QUERIES.repeat(5, 1), INPUTS, torch.tensor(5.0))[:1], alone)
+
+
+def test_a_group_is_left_out_as_if_it_had_never_been_there():
+    inputs, targets, groups = INPUTS[:20], TARGETS[:20], torch.arange(20) // 5
+    ridge = KernelRidge(inputs, torch.tensor(3.0), 0.7)
+    left = ridge.left_out(targets, groups)
+    mean = targets.mean(0)
+    for group in range(4):
+        rest = groups != group
+        others = KernelRidge(inputs[rest], ridge.width, ridge.ridge)
+        kernel = gaussian_kernel(inputs[~rest], inputs[rest], ridge.width)
+        assert torch.allclose(left[~rest], mean + kernel @ others.inverse @ (targets[rest] - mean), atol=1e-4)
+    assert torch.equal(ridge.left_out(targets, torch.arange(20)), ridge.left_out(targets))

@@ -11,7 +11,15 @@ import torch
 
 from monai_coat.calibration import FalseNegativeRate, calibrate_maps
 from monai_coat.functional import coverage_gap, placed_logits, true_positive_rate
-from monai_coat.scorers import ExpectedGapScorer, FittedMethod, SketchedMaps, method_of, scorer_of_config
+from monai_coat.scorers import (
+    ExpectedGapScorer,
+    FittedMethod,
+    SketchedMaps,
+    ThresholdObjective,
+    method_of,
+    scorer_of_config,
+)
+from monai_coat.scorers.fitting.observed_curves import objective_on
 
 ALPHA = 0.2
 
@@ -94,6 +102,76 @@ def test_classes_adapt_each_for_itself():
     scorer = ExpectedGapScorer(num_classes=2).fit(probs, labels, ALPHA)
     assert scorer.pays.tolist() == [True, False]
     assert torch.equal(scorer(probs, probs)[:, 1], placed_logits(probs)[:, 1])
+
+
+def repeated(count=14, times=6):
+    """Few images of many frames each, whose ideal threshold nothing in the map tells but that it was seen before."""
+    generator = torch.Generator().manual_seed(1)
+    probs = torch.rand(count, 1, 16, 16, generator=generator) ** torch.linspace(0.5, 3, count).reshape(-1, 1, 1, 1)
+    order = torch.randperm(count, generator=generator)
+    labels = probs > probs.flatten(1).quantile(0.2 + 0.7 * order / count, dim=1).diagonal().reshape(-1, 1, 1, 1)
+    groups = [f"video {index}" for index in range(count) for _ in range(times)]
+    return probs.repeat_interleave(times, 0), labels.repeat_interleave(times, 0), groups
+
+
+def test_frames_of_one_video_are_left_out_together():
+    probs, labels, groups = repeated()
+    assert bool(ExpectedGapScorer().fit(probs, labels, ALPHA).pays)
+    scorer = ExpectedGapScorer().fit(probs, labels, ALPHA, groups)
+    assert not bool(scorer.pays)
+    assert not bool(copy.deepcopy(scorer).set_level(0.1).pays)  # which remembers them
+    sketched = SketchedMaps.collect(zip(probs, labels, strict=True), groups)
+    assert not bool(method_of("meg2").fit(sketched, ALPHA, 0).scorer.pays)
+    assert sketched.rows([0, 83]).groups == ("video 0", "video 13")
+
+
+def test_groups_must_name_one_for_each_image():
+    with pytest.raises(ValueError, match="groups must name one for each image, got 3 for 40 images; name them all"):
+        ExpectedGapScorer().fit(*generated(0, 40), ALPHA, groups=["a", "b", "c"])
+    with pytest.raises(ValueError, match="groups must name one for each of 2 images, got 1; name them all"):
+        SketchedMaps.collect(zip(*generated(0, 2), strict=True), ["a"])
+
+
+def precision(scorer, seed=7):
+    (probs, labels), (new, truth) = generated(seed, 60), generated(seed + 1, 60)
+    cutoff = calibrate_maps(list(scorer(probs, probs)), list(labels), alpha=ALPHA).cutoff[0]
+    inside = scorer(new, new) >= cutoff
+    return float(((inside & truth).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1)).mean())
+
+
+def test_precision_can_be_asked_for():
+    least, most = (ExpectedGapScorer(precision=value).fit(*generated(0, 80), ALPHA) for value in (0.0, 1.0))
+    assert 1 - precision(most) < 0.95 * (1 - precision(least))
+    with pytest.raises(ValueError, match=r"precision must be in \[0, 1\], got 1.5"):
+        ExpectedGapScorer(precision=1.5)
+
+
+def test_a_map_cut_below_its_foreground_is_not_called_precise():
+    probs = torch.full((1, 1, 8, 8), 0.2)
+    probs[..., 0, :4] = 0.9
+    label = probs > 0.5
+    points, shares = ExpectedGapScorer.observe(probs, label)[0, 0]
+    assert shares[points >= 0].tolist() == [1.0] * int((points >= 0).sum())
+    assert shares[0] == 4 / 64  # the whole image
+
+
+def test_the_loss_of_coat_can_be_made_small_in_place_of_the_gap(fitted):
+    scorer = ExpectedGapScorer(objective=ThresholdObjective.SOFT_TPR).fit(*generated(0, 80), ALPHA)
+    assert bool(scorer.pays)
+    assert not torch.equal(scorer.weights, fitted.weights)
+    assert gaps(lambda probs: scorer(probs, probs)) < 0.6 * gaps(placed_logits)
+    made = method_of("coat2").fit(SketchedMaps.collect(zip(*generated(0, 80), strict=True)), ALPHA, 0)
+    assert scorer_of_config(made.config).objective == "soft_tpr"
+    with pytest.raises(ValueError, match="'best'"):
+        ExpectedGapScorer(objective="best")
+
+
+def test_objectives_by_hand():
+    observed = torch.stack([torch.cat([torch.full((64,), -9.0), torch.arange(256.0)]), torch.ones(320)])[None]
+    ladder = torch.tensor([-1.0, 64.0, 300.0])
+    assert torch.allclose(objective_on(observed, ladder, 0.25, "coverage_gap"), torch.tensor([[0.25, 0.0, 0.75]]))
+    soft = torch.sigmoid((torch.arange(256.0) - 64) / 64).mean()  # half the spread of 128
+    assert torch.allclose(objective_on(observed, ladder, 0.25, "soft_tpr")[0, 1], (soft - 0.75) ** 2, atol=1e-4)
 
 
 def test_a_rare_class_is_not_adapted():

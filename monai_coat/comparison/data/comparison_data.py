@@ -19,7 +19,13 @@ from monai_coat.comparison.data.contents import FileDigests, digest_of_samples
 from monai_coat.comparison.data.images import Images, load_images
 from monai_coat.comparison.data.own_folder import OwnFolder
 from monai_coat.comparison.data.own_maps import is_own
-from monai_coat.comparison.data.repeats import Repeat, TooFewImagesError, repeats_of_saved_maps, repeats_of_study
+from monai_coat.comparison.data.repeats import (
+    Repeat,
+    TooFewImagesError,
+    groups_of,
+    repeats_of_saved_maps,
+    repeats_of_study,
+)
 from monai_coat.comparison.data.samples import samples_of
 from monai_coat.comparison.data.segmenters import train_segmenter, write_logits
 from monai_coat.comparison.data.sketch_methods import refuse_methods_of_whole_maps
@@ -186,7 +192,8 @@ class ComparisonData:
             epochs = int(self.protocol.datasets[segmenter.dataset]["epochs"])
             trained = train_segmenter(self.protocol, segmenter.network, images.take(base), epochs, folder)
             write_logits(trained, chosen, path)
-        return PredictedMaps(chosen.ids, chosen.image, chosen.label, torch.sigmoid(torch.from_numpy(np.load(path))))
+        probs = torch.sigmoid(torch.from_numpy(np.load(path)))
+        return PredictedMaps(chosen.ids, chosen.image, chosen.label, probs, groups=groups_of(wanted, chosen.ids))
 
     def _folder_of(self, segmenter: _Segmenter) -> Path:
         """The folder of a segmenter's weights and maps, named for everything that they depend on."""

@@ -23,6 +23,7 @@ __all__ = [
     "Repeat",
     "TooFewImagesError",
     "check_enough",
+    "groups_of",
     "repeats_of_saved_maps",
     "repeats_of_study",
     "repeats_of_volumes",
@@ -55,7 +56,8 @@ def repeats_of_saved_maps(images: Images, samples: Samples, protocol: Protocol) 
         protocol: says how many repeats, the seed, and the share that is learned from.
     """
     return [
-        Repeat(*(_saved_maps(images.take(part)) for part in parts)) for parts in _draws_of_saved_maps(samples, protocol)
+        Repeat(*(_saved_maps(images.take(part), part) for part in parts))
+        for parts in _draws_of_saved_maps(samples, protocol)
     ]
 
 
@@ -104,18 +106,24 @@ def repeats_of_study(train: PredictedMaps, samples: Samples, protocol: Protocol)
         samples: their samples, which say the groups.
         protocol: says how many repeats, and the seed.
     """
-    group = {str(sample["id"]): group_of(sample) for sample in samples}
-    names = sorted({group[name] for name in train.ids})
+    group = groups_of(samples, train.ids)
+    names = sorted(set(group))
     order = np.random.default_rng(protocol.seed).permutation(names)
     held_out_in = {name: place % protocol.repeats for place, name in enumerate(order)}
     repeats = []
     for number in range(protocol.repeats):
-        pool = [i for i, name in enumerate(train.ids) if held_out_in[group[name]] == number]
-        rest = [i for i, name in enumerate(train.ids) if held_out_in[group[name]] != number]
+        pool = [i for i, name in enumerate(group) if held_out_in[name] == number]
+        rest = [i for i, name in enumerate(group) if held_out_in[name] != number]
         repeats.append(Repeat(train.rows(rest), train.rows(pool)))
     return repeats
 
 
-def _saved_maps(images: Images) -> PredictedMaps:
+def groups_of(samples: Samples, ids: Sequence[str]) -> tuple[str, ...]:
+    """Groups of the images of these names."""
+    group = {str(sample["id"]): group_of(sample) for sample in samples}
+    return tuple(group[name] for name in ids)
+
+
+def _saved_maps(images: Images, samples: Samples) -> PredictedMaps:
     probs = images.probs.float() / 255 if images.probs.dtype == torch.uint8 else images.probs
-    return PredictedMaps(images.ids, images.image, images.label, probs)
+    return PredictedMaps(images.ids, images.image, images.label, probs, groups=groups_of(samples, images.ids))

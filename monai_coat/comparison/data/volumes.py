@@ -16,6 +16,7 @@ from torch import Tensor
 
 from monai_coat.comparison.data.own_maps import checked_pairs
 from monai_coat.data import PredictionFolder
+from monai_coat.data.groups import group_of
 from monai_coat.files import replacing
 from monai_coat.files.progress import followed
 from monai_coat.scorers import SketchedMaps
@@ -111,7 +112,9 @@ class ClassVolumes:
 
     def sketches_of(self, samples: Sequence[Mapping[str, Any]]) -> SketchedMaps:
         """What methods learn from: sketches of those of the samples that have foreground."""
-        return self.sketches.rows(self._places(samples))
+        group = {str(sample["id"]): group_of(dict(sample)) for sample in samples}
+        places = self._places(samples)
+        return replace(self.sketches.rows(places), groups=tuple(group[self.ids[place]] for place in places))
 
     def pool_of(self, samples: Sequence[Mapping[str, Any]]) -> VolumePool:
         """Those of the samples that have foreground."""

@@ -13,7 +13,7 @@ import torch
 from monai.bundle import ConfigParser
 from torch import Tensor
 
-from monai_coat.functional import expected_coverage_scores, foreground_sketch, logit_scores
+from monai_coat.functional import expected_coverage_scores, foreground_sketch, logit_scores, temperature_of_spread
 from monai_coat.scorers.margin import MarginScorer, ScoreSpace
 from monai_coat.scorers.predicted_maps import PredictedMaps
 from monai_coat.scorers.predictors.threshold import ThresholdPredictor
@@ -103,7 +103,6 @@ def _temperatures(setting: Any, sketches: Tensor, epochs: int) -> list[float | N
     if setting is None:
         return [None] * epochs
     if setting == "spread":
-        quarter = sketches.shape[-1] // 4
-        setting = float((sketches[..., -quarter] - sketches[..., quarter]).median().clamp(min=1e-3)) / 2
+        setting = temperature_of_spread(sketches)
     first, last = setting if isinstance(setting, Sequence) else (setting, setting)
     return [float(temperature) for temperature in np.geomspace(first, last, epochs)]
