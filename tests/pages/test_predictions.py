@@ -61,7 +61,7 @@ def test_a_threshold_for_each_image(tmp_path):
 
 
 def test_which_method_on_my_data(tmp_path, monkeypatch):
-    """The command as it stands, with two quick methods in place of twenty."""
+    """The command as it stands, with two quick methods in place of all."""
     chosen, write = [], comparison.write_comparison
 
     def write_smaller(protocol, output):
@@ -72,9 +72,9 @@ def test_which_method_on_my_data(tmp_path, monkeypatch):
 
     monkeypatch.setattr(comparison, "write_comparison", write_smaller)
     run("Which method, on my data")
-    assert (chosen[0].name, len(chosen[0].methods), chosen[0].splits) == ("predictions", 20, 20)
+    assert (chosen[0].name, len(chosen[0].methods), chosen[0].splits) == ("predictions", 23, 20)
     assert chosen[0].image_size == (176, 176)
-    assert len(comparison.load_protocol("volumes").methods) == 12
+    assert len(comparison.load_protocol("volumes").methods) == 15
     assert "| MEG |" in (tmp_path / "compared/tables.md").read_text()
 
 

@@ -173,7 +173,7 @@ class ComparisonData:
 
     def _images(self, dataset: str) -> Images:
         """The images of a data set, read by this run or an earlier one."""
-        name = digest_of((self.digest(dataset), self.protocol.image_size, monai_coat.__version__))
+        name = digest_of((self.digest(dataset), self.protocol.image_size, "float32", monai_coat.__version__))
         path = self.folder / "images" / f"{dataset}-{name}.npz"
         was_read_before = path.is_file()
         images = load_images(self.samples(dataset), self.protocol.image_size, path)

@@ -21,7 +21,7 @@ from monai_coat.data.readable import check_same_kind
 from monai_coat.files import replacing
 from monai_coat.files.progress import Progress
 
-__all__ = ["Images", "as_bytes", "kept_images", "load_images"]
+__all__ = ["Images", "as_bytes", "as_probabilities", "kept_images", "load_images"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Images:
         ids: names of the images.
         image: ``(N, 3, H, W)``, 8 bit.
         label: ``(N, 1, H, W)``, bool; of several classes ``(N, C, H, W)``.
-        probs: saved probability maps of the same shape, 8 bit or float32, or no rows.
+        probs: saved probability maps of the same shape, float32, or no rows.
     """
 
     ids: tuple[str, ...]
@@ -84,7 +84,7 @@ def kept_images(path: Path, read: Callable[[], dict[str, Any]], count: int) -> I
 
 
 def _read(samples: Sequence[Mapping[str, Any]], size: Sequence[int]) -> dict[str, Any]:
-    readers: dict[str, Callable[[str], Tensor]] = {"image": read_image, "label": read_mask, "probs": _map_of_bytes}
+    readers: dict[str, Callable[[str], Tensor]] = {"image": read_image, "label": read_mask, "probs": read_map}
     keys = [key for key in readers if key in samples[0]]
     resize = {key: Resize(size, mode="area") for key in keys}
     resize["image"] = Resize(size, mode="bilinear", anti_aliasing=True)
@@ -93,12 +93,11 @@ def _read(samples: Sequence[Mapping[str, Any]], size: Sequence[int]) -> dict[str
     for number, sample in enumerate(samples, 1):
         for key, values in arrays.items():
             check_same_kind(sample[key], sample[keys[0]])
-            resized = convert_to_numpy(resize[key](readers[key](sample[key]).float()))
-            values.append(resized >= 0.5 if key == "label" else as_bytes(resized))
+            values.append(KEPT_AS[key](convert_to_numpy(resize[key](readers[key](sample[key]).float()))))
         if number % 500 == 0:
             logger.info("read %s images", progress.after(number))
     stacked = {key: np.stack(values) for key, values in arrays.items()}
-    stacked.setdefault("probs", np.empty(0, np.uint8))
+    stacked.setdefault("probs", np.empty(0, np.float32))
     return stacked | {"ids": np.array([sample["id"] for sample in samples])}
 
 
@@ -107,6 +106,13 @@ def as_bytes(values: Any) -> Any:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def _map_of_bytes(path: str) -> Tensor:
-    """A probability map in steps of 1/255, as whole numbers."""
-    return (read_map(path) * 255).round()
+def as_probabilities(values: Any) -> Any:
+    """Float32 in [0, 1]: rounded to 8 bits, maps that were made smaller would lose what is next to 0."""
+    return np.clip(values, 0, 1).astype(np.float32)
+
+
+KEPT_AS: Mapping[str, Callable[[Any], Any]] = {
+    "image": as_bytes,
+    "label": lambda values: values >= 0.5,
+    "probs": as_probabilities,
+}

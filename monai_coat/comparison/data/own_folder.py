@@ -98,7 +98,7 @@ class OwnFolder:
         return volumes
 
     def _images(self) -> Images:
-        path = self._path("images", self.protocol.image_size)
+        path = self._path("images", (*self.protocol.image_size, "float32"))
         was_read_before = path.is_file()
         images = load_folder_images(self.folder, self.protocol.image_size, path)
         self._check_read(path, was_read_before)

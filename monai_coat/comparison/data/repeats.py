@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from monai_coat.comparison.data.images import Images
 from monai_coat.comparison.data.volumes import ClassVolumes, VolumePool
@@ -125,5 +124,5 @@ def groups_of(samples: Samples, ids: Sequence[str]) -> tuple[str, ...]:
 
 
 def _saved_maps(images: Images, samples: Samples) -> PredictedMaps:
-    probs = images.probs.float() / 255 if images.probs.dtype == torch.uint8 else images.probs
-    return PredictedMaps(images.ids, images.image, images.label, probs, groups=groups_of(samples, images.ids))
+    groups = groups_of(samples, images.ids)
+    return PredictedMaps(images.ids, images.image, images.label, images.probs, groups=groups)

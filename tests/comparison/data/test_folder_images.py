@@ -21,8 +21,8 @@ def test_maps_of_8_bits_are_those_of_the_collection_s_reader(tmp_path, write_map
     found = load_folder_images(open_predictions(folder / "maps", folder / "masks"), size, tmp_path / "a.npz")
     expected = load_images(map_datalist(folder / "maps", folder / "masks"), size, tmp_path / "b.npz")
     assert found.ids == expected.ids
-    assert found.probs.dtype == torch.uint8
-    assert torch.equal(found.probs, expected.probs)
+    assert found.probs.dtype == torch.float32
+    assert torch.allclose(found.probs, expected.probs, rtol=0, atol=1e-7)
     assert torch.equal(found.label, expected.label)
 
 
@@ -64,7 +64,7 @@ def test_pictures_are_the_images_where_there_are_any_and_else_the_maps(tmp_path,
     with_images = load_folder_images(open_predictions(*places, folder / "images"), (16, 16), tmp_path / "a.npz")
     assert with_images.image[0, :, 8, 8].tolist() == [200, 100, 50]
     without = load_folder_images(open_predictions(*places), (16, 16), tmp_path / "b.npz")
-    assert torch.equal(without.image[:, 1:2], without.probs)
+    assert torch.equal(without.image[:, 1:2], (255 * without.probs).round().to(torch.uint8))
 
 
 def test_masks_that_come_late_stay_with_their_maps(tmp_path, write_maps):
@@ -77,4 +77,4 @@ def test_masks_that_come_late_stay_with_their_maps(tmp_path, write_maps):
     assert images.ids == ("0", "1", "2", "3")
     assert images.label.flatten(1).any(1).tolist() == [False, True, True, True]
     stored = np.asarray(Image.open(folder / "maps" / "0.png")).T
-    assert np.array_equal(images.probs[0, 0].numpy(), stored)
+    assert np.allclose(images.probs[0, 0].numpy(), stored / 255, rtol=0, atol=1e-7)

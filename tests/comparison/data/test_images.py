@@ -19,7 +19,7 @@ def test_images_are_read_at_the_size_and_then_kept(tmp_path, write_maps):
     assert images.ids == ("0", "1", "2")
     assert images.image.shape == (3, 3, 16, 16)
     assert images.label.shape == images.probs.shape == (3, 1, 16, 16)
-    assert (images.image.dtype, images.label.dtype, images.probs.dtype) == (torch.uint8, torch.bool, torch.uint8)
+    assert (images.image.dtype, images.label.dtype, images.probs.dtype) == (torch.uint8, torch.bool, torch.float32)
     for path in (tmp_path / "own").rglob("*.png"):
         path.unlink()
     again = load_images(samples, (16, 16), tmp_path / "kept.npz")
@@ -30,9 +30,18 @@ def test_a_map_at_its_own_size_keeps_its_values(tmp_path, write_maps):
     samples = map_datalist(write_maps(1) / "maps", tmp_path / "own" / "masks")
     images = load_images(samples, (32, 32), tmp_path / "kept.npz")
     # MONAI's first axis is PIL's horizontal one.
-    for values, name in ((images.probs, "maps"), (255 * images.label.to(torch.uint8), "masks")):
+    for values, name in ((images.probs, "maps"), (images.label.float(), "masks")):
         stored = np.asarray(Image.open(tmp_path / "own" / name / "0.png"))
-        assert np.array_equal(values[0, 0].numpy(), stored.T)
+        assert np.allclose(values[0, 0].numpy(), stored.T / 255, rtol=0, atol=1e-7)
+
+
+def test_a_map_that_is_made_smaller_is_not_rounded(tmp_path, write_maps):
+    folder = write_maps(1)
+    grey = np.zeros((32, 32), np.uint8)
+    grey[0, 0] = 1  # a sixteenth of 1/255 at a quarter of the size
+    Image.fromarray(grey).save(folder / "maps" / "0.png")
+    images = load_images(map_datalist(folder / "maps", folder / "masks"), (8, 8), tmp_path / "kept.npz")
+    assert images.probs[0, 0, 0, 0] == pytest.approx(1 / 255 / 16)
 
 
 def test_noise_of_jpeg_is_no_foreground(tmp_path, write_maps):

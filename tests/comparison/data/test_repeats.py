@@ -18,7 +18,7 @@ NAMES = [f"{video}{frame}" for video in "abcdefghijkl" for frame in range(5)]
 def images():
     """Five frames of each of twelve videos; each frame is a map of its own number."""
     maps = torch.arange(60, dtype=torch.uint8)[:, None, None, None].expand(60, 1, 4, 4).clone()
-    return Images(tuple(NAMES), maps.expand(60, 3, 4, 4), torch.ones(60, 1, 4, 4, dtype=torch.bool), maps)
+    return Images(tuple(NAMES), maps.expand(60, 3, 4, 4), torch.ones(60, 1, 4, 4, dtype=torch.bool), maps / 255)
 
 
 @pytest.fixture
@@ -59,10 +59,11 @@ def test_maps_stay_with_their_names_and_are_probabilities(tiny, images, samples)
     for maps in (repeat.train, repeat.pool):
         for name, probs in zip(maps.ids, maps.probs, strict=True):
             assert torch.equal(probs, torch.full((1, 4, 4), NAMES.index(name) / 255))
+        assert maps.groups == tuple(name[0] for name in maps.ids)
 
 
 def test_a_study_holds_every_group_out_once(tiny, images, samples):
-    train = PredictedMaps(images.ids, images.image, images.label, images.probs / 255)
+    train = PredictedMaps(images.ids, images.image, images.label, images.probs)
     repeats = repeats_of_study(train, samples, tiny(study=True, repeats=3))
     pools = [set(repeat.pool.ids) for repeat in repeats]
     assert sorted(name for pool in pools for name in pool) == sorted(NAMES)
