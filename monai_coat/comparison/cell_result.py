@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from monai_coat.comparison.data.sorted_scores import SortedScores
 from monai_coat.comparison.data.streamed_scores import StreamedScores
 from monai_coat.comparison.data.volumes import VolumePool
 from monai_coat.comparison.protocol import Protocol
-from monai_coat.comparison.splits import draw_split, measure_split
+from monai_coat.comparison.splits import draw_group_split, draw_split, measure_split
 from monai_coat.scorers import FittedMethod, PredictedMaps, SketchedMaps, method_of
 
 __all__ = ["fit_cell", "image_scores", "repeats_of", "result_of_cell", "scores_of"]
@@ -39,12 +39,14 @@ class _RepeatResult:
         seconds: time of each step, by name.
         splits: measures by the number of the split.
         coverages: coverage of each test image, by the number of the split.
+        group_splits: measures by the number of the split in whole groups.
     """
 
     losses: list[float]
     seconds: dict[str, float]
     splits: dict[int, dict[str, Any]]
     coverages: dict[int, list[float]]
+    group_splits: dict[int, dict[str, Any]]
 
 
 def result_of_cell(cell: ComparisonCell, data: ComparisonData) -> dict[str, Any]:
@@ -57,10 +59,8 @@ def result_of_cell(cell: ComparisonCell, data: ComparisonData) -> dict[str, Any]
     repeats = repeats_of(cell, data)
     # Splits are dealt out to the repeats in turn.
     results = [
-        _result_of_repeat(cell, repeat, data.protocol, range(number, data.protocol.splits, len(repeats)))
-        for number, repeat in enumerate(repeats)
+        _result_of_repeat(cell, repeat, data.protocol, number, len(repeats)) for number, repeat in enumerate(repeats)
     ]
-    splits = {number: split for result in results for number, split in result.splits.items()}
     seconds = {step: round(sum(result.seconds[step] for result in results), 3) for step in results[0].seconds}
     return _description(cell, data) | {
         "n_train": [len(repeat.train) for repeat in repeats],
@@ -69,8 +69,14 @@ def result_of_cell(cell: ComparisonCell, data: ComparisonData) -> dict[str, Any]
         "versions": _versions(),
         "losses": results[0].losses,
         "coverage_of_first_split": results[0].coverages[0],
-        "splits": [{"split": number} | splits[number] for number in sorted(splits)],
+        "splits": _in_order(result.splits for result in results),
+        "group_splits": _in_order(result.group_splits for result in results),
     }
+
+
+def _in_order(parts: Iterable[Mapping[int, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    splits = {number: split for part in parts for number, split in part.items()}
+    return [{"split": number, **splits[number]} for number in sorted(splits)]
 
 
 def repeats_of(cell: ComparisonCell, data: ComparisonData) -> list[Repeat]:
@@ -107,19 +113,27 @@ def image_scores(fitted: FittedMethod, pool: PredictedMaps | VolumePool) -> Sort
     return StreamedScores(fitted.scorer, pool)
 
 
-def _result_of_repeat(cell: ComparisonCell, repeat: Repeat, protocol: Protocol, numbers: range) -> _RepeatResult:
-    """Fit once, score once, and cut at each of the numbered splits."""
+def _result_of_repeat(
+    cell: ComparisonCell, repeat: Repeat, protocol: Protocol, place: int, repeats: int
+) -> _RepeatResult:
+    """Fit once, score once, and cut at each split that falls to this of several repeats."""
     started = time.perf_counter()
     fitted = fit_cell(cell, repeat.train, protocol)
     fitted_at = time.perf_counter()
     scores = image_scores(fitted, repeat.pool)
     scored_at = time.perf_counter()
     splits, coverages = {}, {}
-    for number in numbers:
+    for number in range(place, protocol.splits, repeats):
         places = draw_split(repeat, protocol, number)
         splits[number], coverages[number] = measure_split(fitted, scores, repeat, cell.group.alpha, places)
+    group_splits = {}
+    # Both ways round of one draw fall to the same repeat.
+    for number in (n for n in range(protocol.group_splits) if n // 2 % repeats == place):
+        places = draw_group_split(repeat, protocol, number)
+        group_splits[number], _ = measure_split(fitted, scores, repeat, cell.group.alpha, places)
     seconds = {"fit": fitted_at - started, "score": scored_at - fitted_at, "splits": time.perf_counter() - scored_at}
-    return _RepeatResult([round(loss, 6) for loss in fitted.losses], seconds, splits, coverages)
+    losses = [round(loss, 6) for loss in fitted.losses]
+    return _RepeatResult(losses, seconds, splits, coverages, group_splits)
 
 
 def _description(cell: ComparisonCell, data: ComparisonData) -> dict[str, Any]:

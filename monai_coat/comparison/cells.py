@@ -35,7 +35,8 @@ class ComparisonCell:
         this package's version, and the code of a method that is not of this package.
         """
         protocol, group = data.protocol, self.group
-        settings = (protocol.image_size, protocol.fractions, protocol.seed, protocol.splits, protocol.repeats)
+        drawn = (protocol.splits, protocol.group_splits, protocol.repeats)
+        settings = (protocol.image_size, protocol.fractions, protocol.seed, *drawn)
         training = (protocol.batch_size, protocol.learning_rate, protocol.study)
         dataset = (protocol.datasets[group.dataset], data.digest(group.dataset))
         method = (self.method, protocol.methods[self.method], data.foreign_code(self.method))

@@ -69,6 +69,8 @@ class Protocol:
             drawn.
         alphas: levels.
         splits: number of draws of calibration and test images.
+        group_splits: number of draws of the same from whole groups, such as videos, beside them; an even number, since
+            each draw is taken both ways round. Not for volumes.
         fractions: shares of the four parts, as :func:`~monai_coat.data.partition` takes them.
         image_size: height and width of the images that everything is done at.
         batch_size, learning_rate: of the segmenters' training.
@@ -88,6 +90,7 @@ class Protocol:
     highlighted: tuple[str, ...] = ()
     alphas: tuple[float, ...] = (0.1, 0.2)
     splits: int = 20
+    group_splits: int = 0
     fractions: tuple[float, ...] = (0.4, 0.25, 0.175, 0.175)
     image_size: tuple[int, int] = (96, 96)
     batch_size: int = 16
@@ -161,8 +164,16 @@ def _check(protocol: Protocol, path: Path) -> None:
         if name not in protocol.methods:
             known = ", ".join(protocol.methods)
             raise ValueError(f"{field} must be one of the methods, got {name!r} in {path}; take one of {known}.")
+    _check_splits(protocol, path)
+
+
+def _check_splits(protocol: Protocol, path: Path) -> None:
     if protocol.splits < 2:
         raise ValueError(f"splits must be at least 2, got {protocol.splits} in {path}; a spread needs two.")
+    if protocol.group_splits < 0 or protocol.group_splits % 2:
+        raise ValueError(
+            f"group_splits must be even, got {protocol.group_splits} in {path}; draws are taken both ways."
+        )
     if not 1 <= protocol.repeats <= protocol.splits:
         raise ValueError(
             f"repeats must be between 1 and the number of splits, {protocol.splits}, got {protocol.repeats} in {path}; "

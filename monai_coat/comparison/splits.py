@@ -13,10 +13,11 @@ from monai_coat.comparison.data.repeats import Repeat
 from monai_coat.comparison.data.sorted_scores import SortedScores
 from monai_coat.comparison.data.streamed_scores import StreamedScores
 from monai_coat.comparison.protocol import Protocol, digest_of
+from monai_coat.data import split_by_group
 from monai_coat.functional import measures_of_test_set
 from monai_coat.scorers import FittedMethod
 
-__all__ = ["draw_split", "measure_split"]
+__all__ = ["draw_group_split", "draw_split", "measure_split"]
 
 
 def draw_split(repeat: Repeat, protocol: Protocol, number: int) -> tuple[list[int], list[int]]:
@@ -24,6 +25,17 @@ def draw_split(repeat: Repeat, protocol: Protocol, number: int) -> tuple[list[in
     order = np.random.default_rng((protocol.seed, number)).permutation(len(repeat.pool))
     first = protocol.images_to_calibrate(len(order))
     return sorted(order[:first].tolist()), sorted(order[first:].tolist())
+
+
+def draw_group_split(repeat: Repeat, protocol: Protocol, number: int) -> tuple[list[int], list[int]]:
+    """:func:`draw_split` in whole groups: an even number's halves are those of the odd one after it, swapped."""
+    groups = repeat.pool.groups
+    if groups is None:
+        raise ValueError("group_splits must be 0 where images have no groups, got a pool without; set it to 0.")
+    samples = [{"id": f"{place:09d}", "group": group} for place, group in enumerate(groups)]
+    halves = split_by_group(samples, 0.5, protocol.seed + number // 2)
+    first, second = ([int(sample["id"]) for sample in half] for half in halves)
+    return (second, first) if number % 2 else (first, second)
 
 
 def measure_split(
@@ -65,4 +77,5 @@ def _measures(rows: NDArray[np.float64], alpha: float) -> dict[str, float]:
     coverage, precision, relative_size, set_fraction = rows.T
     measures = measures_of_test_set(coverage, precision, relative_size, alpha)
     measures["set_fraction"] = float(set_fraction.mean())
+    measures["share_whole"] = float((set_fraction >= 1).mean())
     return {name: round(value, 6) for name, value in measures.items()}

@@ -11,6 +11,8 @@ import torch
 from monai_coat.comparison import ComparisonData, run_comparison
 from monai_coat.comparison.cell_result import fit_cell, repeats_of, result_of_cell, scores_of
 from monai_coat.comparison.cells import cells_of
+from monai_coat.comparison.results.rows import in_whole_groups
+from monai_coat.comparison.results.tables import read_results, write_results
 
 
 @pytest.fixture
@@ -60,6 +62,18 @@ def test_splits_are_dealt_out_to_the_repeats_in_turn(tiny, tmp_path):
     assert [split["split"] for split in result["splits"]] == list(range(7))
     images = [split["n_calibration"] + split["n_test"] for split in result["splits"]]
     assert images == [result["n_pool"][number % 3] for number in range(7)]
+
+
+def test_splits_in_whole_groups_stand_beside_the_others(tiny, tmp_path):
+    data = ComparisonData(tiny(group_splits=4), tmp_path)
+    cell = cells_of(data.protocol)[0]
+    result = result_of_cell(cell, data)
+    assert [split["split"] for split in result["group_splits"]] == [0, 1, 2, 3]
+    assert len({split["hash"] for split in [*result["splits"], *result["group_splits"]]}) == len(result["splits"]) + 4
+    write_results([result], tmp_path / "results.json")
+    (kept,) = in_whole_groups(read_results(tmp_path / "results.json"))
+    assert kept["splits"][3]["coverage_gap"] == pytest.approx(result["group_splits"][3]["coverage_gap"], abs=1e-4)
+    assert in_whole_groups([{**result, "group_splits": []}]) == []
 
 
 def test_one_repeat_has_all_splits_whatever_the_protocol_allows(tiny, tmp_path):

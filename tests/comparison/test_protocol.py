@@ -40,6 +40,7 @@ def test_the_paper_s_groups_are_three_data_sets_by_four_networks_by_two_levels()
         ({"alphas": [0.1, 1.5]}, "alpha"),
         ({"default": "best"}, "default must be one of the methods, got 'best'"),
         ({"splits": 1}, "splits must be at least 2, got 1"),
+        ({"group_splits": 3}, "group_splits must be even, got 3"),
         ({"repeats": 5}, "repeats must be between 1 and the number of splits, 4, got 5"),
         ({"reference": "best"}, "reference must be one of the methods, got 'best'"),
         ({"highlighted": ["CRC", "COAT"]}, "highlighted must be one of the methods, got 'COAT'"),

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from monai_coat.calibration import calibrate_maps
 from monai_coat.comparison import Repeat, SortedScores, draw_split
-from monai_coat.comparison.splits import measure_split
+from monai_coat.comparison.splits import draw_group_split, measure_split
 from monai_coat.scorers import FittedMethod, PredictedMaps, ProbabilityScorer
 
 
@@ -28,6 +30,20 @@ def test_a_split_is_a_division_of_the_pool_in_the_protocol_s_shares(tiny, repeat
         assert sorted(calibration + test) == list(range(30))
         assert len(calibration) == round(30 * 0.25)
     assert len({tuple(calibration) for calibration, _ in splits}) == 4
+
+
+def test_splits_in_whole_groups_go_both_ways_round(tiny, repeat):
+    groups = tuple("abcdefghij"[place % 10] for place in range(30))
+    pool = replace(repeat.pool, groups=groups)
+    splits = [draw_group_split(Repeat(pool, pool), tiny(), number) for number in range(4)]
+    for calibration, test in splits:
+        assert sorted(calibration + test) == list(range(30))
+        assert not {groups[i] for i in calibration} & {groups[i] for i in test}
+        assert len(calibration) == 15
+    assert splits[0] == splits[1][::-1]
+    assert splits[0] not in splits[2:]
+    with pytest.raises(ValueError, match="group_splits must be 0 where images have no groups"):
+        draw_group_split(repeat, tiny(), 0)
 
 
 def test_a_scorer_is_calibrated_and_then_measured(tiny, repeat):

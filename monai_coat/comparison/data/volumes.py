@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -142,6 +142,7 @@ class VolumePool:
     volumes: Volumes
     index: int
     foreground: Tensor
+    groups: ClassVar[tuple[str, ...] | None] = None
 
     def __len__(self) -> int:
         return len(self.ids)

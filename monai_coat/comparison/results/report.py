@@ -18,7 +18,7 @@ from monai_coat.comparison.results.figures import (
 )
 from monai_coat.comparison.results.overview import summary_markdown
 from monai_coat.comparison.results.pages import draw_pages
-from monai_coat.comparison.results.rows import Results, Row, rows_of
+from monai_coat.comparison.results.rows import Results, Row, in_whole_groups, rows_of
 from monai_coat.comparison.results.tables import read_results, write_results, write_tables
 
 __all__ = ["draw_figures", "write_report"]
@@ -39,8 +39,9 @@ def write_report(results: Results, data: ComparisonData) -> list[Path]:
     protocol, folder = data.protocol, data.folder
     write_results(results, folder / "results.json")
     # Tables are of the file's four decimals, so that anybody can make them from it.
-    rows = rows_of(read_results(folder / "results.json"), protocol.reference)
-    tables = write_tables(rows, protocol, folder, data.left_out)
+    kept = read_results(folder / "results.json")
+    rows, by_groups = rows_of(kept, protocol.reference), rows_of(in_whole_groups(kept), protocol.reference)
+    tables = write_tables(rows, protocol, folder, data.left_out, by_groups)
     figures = draw_figures(rows, results, protocol, folder)
     pages = [_draw_curves(data), *draw_pages(data)]
     logger.info("\n%s", summary_markdown(rows, protocol.reference, protocol.default))

@@ -18,7 +18,7 @@ from monai_coat.files import read_json
 from monai_coat.functional import target_coverage
 from monai_coat.scorers import METHODS
 
-__all__ = ["Results", "Row", "rows_of"]
+__all__ = ["Results", "Row", "in_whole_groups", "rows_of"]
 
 stats, _ = optional_import(
     "scipy.stats",
@@ -67,7 +67,17 @@ class Row:
         return off / error if error > 0 else math.copysign(math.inf, off) if off else 0.0
 
 
-MEASURES = ("coverage", "coverage_gap", "precision", "relative_size_median", "shortfall", "share_below", "set_fraction")
+MEASURES = (
+    "coverage",
+    "coverage_gap",
+    "precision",
+    "relative_size_median",
+    "relative_size_mean",
+    "shortfall",
+    "share_below",
+    "share_whole",
+    "set_fraction",
+)
 
 
 def rows_of(results: Results, reference: str) -> list[Row]:
@@ -86,8 +96,14 @@ def rows_of(results: Results, reference: str) -> list[Row]:
     return [_row(result, references.get(_group(result)), published_gaps) for result in results]
 
 
+def in_whole_groups(results: Results) -> Results:
+    """The cells with the splits in whole groups in place of those by image; without cells that have none."""
+    return [{**result, "splits": result["group_splits"]} for result in results if result.get("group_splits")]
+
+
 def _row(result: Mapping[str, Any], reference: Mapping[str, Any] | None, published: Mapping[Any, Any]) -> Row:
-    columns = {name: np.array([split[name] for split in result["splits"]]) for name in MEASURES}
+    known = [name for name in MEASURES if name in result["splits"][0]]  # older results have not all of them
+    columns = {name: np.array([split[name] for split in result["splits"]]) for name in known}
     difference, half_width = (math.nan, math.nan) if reference is None else _paired_difference(result, reference)
     fit = result["settings"]["fit"]
     return Row(

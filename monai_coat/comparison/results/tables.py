@@ -32,10 +32,14 @@ COLUMNS = (
     "coverage gap",
     "gap minus {reference}'s",
     "precision",
-    "relative set size",
+    "relative set size: median (mean)",
+    "taken whole",
     "shortfall",
     "published gap",
 )
+
+
+SPLITS = ("splits", "group_splits")
 
 
 def to_markdown(rows: Sequence[Row], reference: str) -> str:
@@ -59,7 +63,10 @@ def _line(row: Row) -> str:
     published = "" if row.published is None else _mean_sd(*row.published)
     difference = "" if math.isnan(row.difference) else f"{row.difference:+.3f} ± {row.half_width:.3f}"
     cells = [row.method, *(_mean_sd(row.mean[name], row.sd[name]) for name in ("coverage", "coverage_gap"))]
-    cells += [difference, f"{row.mean['precision']:.3f}", f"{row.mean['relative_size_median']:.2f}"]
+    size, whole = f"{row.mean['relative_size_median']:.2f}", ""
+    if "share_whole" in row.mean:
+        size, whole = f"{size} ({row.mean['relative_size_mean']:.2f})", f"{row.mean['share_whole']:.1%}"
+    cells += [difference, f"{row.mean['precision']:.3f}", size, whole]
     return "| " + " | ".join([*cells, f"{row.mean['shortfall']:.3f}", published]) + " |"
 
 
@@ -85,8 +92,8 @@ def write_results(results: Results, path: Path) -> None:
     """Write all cells to one file, one line each, splits as columns of four decimals, and without single images."""
     lines = []
     for result in results:
-        columns = {name: [_short(split[name]) for split in result["splits"]] for name in result["splits"][0]}
-        cell = {key: value for key, value in result.items() if key != "coverage_of_first_split"} | {"splits": columns}
+        cell = {key: value for key, value in result.items() if key not in ("coverage_of_first_split", *SPLITS)}
+        cell |= {key: _columns_of_rows(result[key]) for key in SPLITS if result.get(key)}
         lines.append(json.dumps(cell, separators=(",", ":")))
     with replacing(path) as temporary:
         temporary.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
@@ -99,7 +106,7 @@ def _short(value: Any) -> Any:
 def read_results(path: Path) -> list[dict[str, Any]]:
     """The cells of :func:`write_results`, splits as rows again."""
     cells: list[dict[str, Any]] = parse_json(path.read_text(encoding="utf-8"))
-    return [cell | {"splits": _rows_of_columns(cell["splits"])} for cell in cells]
+    return [cell | {key: _rows_of_columns(cell[key]) for key in SPLITS if key in cell} for cell in cells]
 
 
 def plain_results(folder: Path, protocol: Protocol) -> list[dict[str, Any]]:
@@ -113,29 +120,50 @@ def _plain(row: Row) -> dict[str, Any]:
     return place | dict(row.mean) | {"coverage_gap_sd": row.sd["coverage_gap"]}
 
 
+def _columns_of_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [_short(row[name]) for row in rows] for name in rows[0]}
+
+
 def _rows_of_columns(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def report_markdown(rows: Sequence[Row], protocol: Protocol, left_out: Mapping[str, str] | None = None) -> str:
+def report_markdown(
+    rows: Sequence[Row],
+    protocol: Protocol,
+    left_out: Mapping[str, str] | None = None,
+    by_groups: Sequence[Row] = (),
+) -> str:
     """The report for people: overview, summary of each group, and a table for each.
 
     Args:
         rows: of all groups.
         protocol: what was compared.
         left_out: why data sets are not in the tables, by name.
+        by_groups: rows of splits in whole groups, which follow.
     """
     title = f"# Comparison of methods: {protocol.name}\n\nMean (SD) over {protocol.splits} splits.\n"
-    overview = overview_markdown(rows, protocol.reference, protocol.default)
     notes = [f"*{name}* is left out: {why}\n" for name, why in (left_out or {}).items()]
-    return "\n".join([title, *notes, overview, to_markdown(rows, protocol.reference)])
+    parts = [title, *notes, *_overview_and_tables(rows, protocol)]
+    if by_groups:
+        parts += ["## Calibration and test images in whole groups, such as videos\n"]
+        parts += [f"Mean (SD) over {protocol.group_splits} splits.\n", *_overview_and_tables(by_groups, protocol)]
+    return "\n".join(parts)
+
+
+def _overview_and_tables(rows: Sequence[Row], protocol: Protocol) -> list[str]:
+    return [overview_markdown(rows, protocol.reference, protocol.default), to_markdown(rows, protocol.reference)]
 
 
 def write_tables(
-    rows: Sequence[Row], protocol: Protocol, folder: Path, left_out: Mapping[str, str] | None = None
+    rows: Sequence[Row],
+    protocol: Protocol,
+    folder: Path,
+    left_out: Mapping[str, str] | None = None,
+    by_groups: Sequence[Row] = (),
 ) -> list[Path]:
     """Write ``tables.md`` and ``gaps.tex``, see :func:`report_markdown`; returns their paths."""
-    contents = {"tables.md": report_markdown(rows, protocol, left_out), "gaps.tex": to_latex(rows)}
+    contents = {"tables.md": report_markdown(rows, protocol, left_out, by_groups), "gaps.tex": to_latex(rows)}
     for name, content in contents.items():
         with replacing(folder / name) as temporary:
             temporary.write_text(content, encoding="utf-8")

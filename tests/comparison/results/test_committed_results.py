@@ -9,17 +9,19 @@ from pathlib import Path
 import pytest
 
 from monai_coat.comparison import load_protocol, rows_of
+from monai_coat.comparison.results.rows import in_whole_groups
 from monai_coat.comparison.results.tables import read_results, report_markdown
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
-PROTOCOLS = {"benchmark": "paper", "predictions": "predictions", "ablations": "study"}
+PROTOCOLS = {"benchmark_small": "paper_small", "predictions": "predictions", "ablations": "study"}
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_tables_are_those_of_the_results(name):
     protocol = load_protocol(PROTOCOLS[name])
-    rows = rows_of(read_results(RESULTS / name / "results.json"), protocol.reference)
-    expected = report_markdown(rows, protocol)
+    results = read_results(RESULTS / name / "results.json")
+    rows, by_groups = (rows_of(each, protocol.reference) for each in (results, in_whole_groups(results)))
+    expected = report_markdown(rows, protocol, by_groups=by_groups)
     assert (RESULTS / name / "tables.md").read_text(encoding="utf-8") == expected
 
 
