@@ -26,7 +26,7 @@ __all__ = ["FITTED", "FOR_MAPS", "check_method", "fit_folder", "fit_scorer", "fi
 
 logger = logging.getLogger(__name__)
 
-FOR_MAPS = ("crc", "meg", "meg2", "coat", "coat2", "at", "aa_crc", "cra", "sacp")
+FOR_MAPS = tuple(name for name, row in METHODS.items() if row.for_maps)
 """Methods that need a map alone, of any size."""
 
 FITTED = "fitted to"

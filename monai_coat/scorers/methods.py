@@ -24,7 +24,7 @@ from monai_coat.scorers.scorer_config import scorer_of_config
 from monai_coat.scorers.sketched_maps import SketchedMaps
 from monai_coat.scorers.stratified import StratifiedScorer
 
-__all__ = ["METHODS", "FittedMethod", "MethodRow", "method_of"]
+__all__ = ["METHODS", "FittedMethod", "MethodRow", "command_of", "method_of"]
 
 Maps = PredictedMaps | SketchedMaps
 """What a method learns from."""
@@ -60,12 +60,14 @@ class MethodRow:
             :class:`~monai_coat.scorers.PredictedMaps`.
         step: step of a bundle that learns the method's scorer; empty if there is nothing to learn.
         score_range: lowest and highest score, for grids of cutoffs.
+        for_maps: whether it needs a map alone, of any size, and its scorer can be kept in a file.
         is_bound: whether it marks an end of the scale, of no use or in need of the mask, and is never called the best.
     """
 
     fit: Callable[..., FittedMethod]
     step: str = ""
     score_range: tuple[float, float] = (-1.0, 1.0)
+    for_maps: bool = False
     is_bound: bool = False
 
 
@@ -196,21 +198,36 @@ def oracle(train: Maps, alpha: float, seed: int) -> FittedMethod:
 
 
 METHODS: Mapping[str, MethodRow] = {
-    "crc": MethodRow(crc, score_range=(0.0, 1.0)),
-    "at": MethodRow(at, "train_thresholds"),
-    "coat": MethodRow(coat, "train_thresholds"),
+    "crc": MethodRow(crc, score_range=(0.0, 1.0), for_maps=True),
+    "meg": MethodRow(meg, "fit", score_range=(-30.0, 30.0), for_maps=True),
+    "meg2": MethodRow(meg2, "fit", score_range=(-101.0, 101.0), for_maps=True),
+    "coat": MethodRow(coat, "train_thresholds", for_maps=True),
+    "coat2": MethodRow(coat2, "fit", score_range=(-101.0, 101.0), for_maps=True),
+    "at": MethodRow(at, "train_thresholds", for_maps=True),
     "learned": MethodRow(learned, "train_thresholds"),
-    "meg": MethodRow(meg, "fit", score_range=(-30.0, 30.0)),
-    "meg2": MethodRow(meg2, "fit", score_range=(-101.0, 101.0)),
-    "coat2": MethodRow(coat2, "fit", score_range=(-101.0, 101.0)),
-    "sacp": MethodRow(sacp, score_range=(0.0, 1.0)),
-    "cra": MethodRow(cra, score_range=(0.0, 1.0)),
+    "aa_crc": MethodRow(aa_crc, for_maps=True),
+    "cra": MethodRow(cra, score_range=(0.0, 1.0), for_maps=True),
+    "sacp": MethodRow(sacp, score_range=(0.0, 1.0), for_maps=True),
     "recirc": MethodRow(recirc, score_range=(0.0, 1.1)),
-    "aa_crc": MethodRow(aa_crc),
     "predict-all": MethodRow(predict_all, score_range=(0.0, 1.0), is_bound=True),
     "oracle": MethodRow(oracle, is_bound=True),
 }
 """Methods by name: a new one is a row here, read by bundles, comparison and retraining alike."""
+
+
+def command_of(settings: Mapping[str, Any]) -> str:
+    """What the command ``fit`` calls the method of a protocol's settings; empty if it has not this very one.
+
+    Example:
+        >>> command_of({"fit": "meg"}), command_of({"fit": "meg", "members": 2})
+        ('meg', '')
+    """
+    plain = {"coat": COAT_LOSS, "at": AT_LOSS}
+    for name, loss in plain.items():
+        if settings == {"fit": "learned", "loss": loss}:
+            return name
+    name = str(settings["fit"])
+    return name if set(settings) == {"fit"} and name in METHODS and METHODS[name].for_maps else ""
 
 
 def method_of(name: str) -> MethodRow:

@@ -20,6 +20,7 @@ from monai_coat.comparison.results.overview import summary_markdown
 from monai_coat.comparison.results.pages import draw_pages
 from monai_coat.comparison.results.rows import Results, Row, in_whole_groups, rows_of
 from monai_coat.comparison.results.tables import read_results, write_results, write_tables
+from monai_coat.comparison.results.verdict import verdict_markdown
 
 __all__ = ["draw_figures", "write_report"]
 
@@ -45,6 +46,7 @@ def write_report(results: Results, data: ComparisonData) -> list[Path]:
     figures = draw_figures(rows, results, protocol, folder)
     pages = [_draw_curves(data), *draw_pages(data)]
     logger.info("\n%s", summary_markdown(rows, protocol.reference, protocol.default))
+    logger.info("In words:\n%s", verdict_markdown(rows, protocol.reference))
     return [folder / "results.json", *tables, *figures, *pages]
 
 

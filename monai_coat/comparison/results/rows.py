@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from monai_coat.files import read_json
 from monai_coat.functional import target_coverage
 from monai_coat.scorers import METHODS
+from monai_coat.scorers.methods import command_of
 
 __all__ = ["Results", "Row", "in_whole_groups", "rows_of"]
 
@@ -41,6 +42,7 @@ class Row:
             calibration and test images from the same pool, with the trained networks as they are.
         published: the paper's coverage gap, mean and SD, where it is public.
         is_bound: whether the method is an end of the scale and no choice, see :class:`monai_coat.scorers.MethodRow`.
+        command: what the command ``fit`` calls the method; empty if it has it not, or not with these settings.
     """
 
     dataset: str
@@ -53,6 +55,7 @@ class Row:
     half_width: float
     published: tuple[float, float | None] | None
     is_bound: bool
+    command: str = ""
 
     @property
     def group(self) -> tuple[str, str, float]:
@@ -116,6 +119,7 @@ def _row(result: Mapping[str, Any], reference: Mapping[str, Any] | None, publish
         half_width=half_width,
         published=published.get((*_group(result), result["method"])),
         is_bound=fit in METHODS and METHODS[fit].is_bound,
+        command=command_of(result["settings"]),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from monai_coat.comparison.protocol import Protocol
 from monai_coat.comparison.results.overview import overview_markdown
 from monai_coat.comparison.results.rows import Results, Row, rows_of
+from monai_coat.comparison.results.verdict import verdict_markdown
 from monai_coat.files import replacing
 from monai_coat.files.json import parse_json
 
@@ -152,7 +153,9 @@ def report_markdown(
 
 
 def _overview_and_tables(rows: Sequence[Row], protocol: Protocol) -> list[str]:
-    return [overview_markdown(rows, protocol.reference, protocol.default), to_markdown(rows, protocol.reference)]
+    reference = protocol.reference
+    verdict = f"In words:\n\n{verdict_markdown(rows, reference)}"
+    return [verdict, overview_markdown(rows, reference, protocol.default), to_markdown(rows, reference)]
 
 
 def write_tables(
