@@ -81,4 +81,4 @@ def test_settings_are_divided_into_the_fit_and_its_arguments(tiny):
 
 def test_shown_methods_are_reference_default_and_the_highlighted(tiny):
     assert tiny(highlighted=["oracle"]).shown == ("CRC", "MEG", "oracle")
-    assert load_protocol("paper").shown == ("CRC", "COAT", "MEG")
+    assert load_protocol("paper").shown == ("CRC", "COAT", "MEG", "MEG, second edition", "COAT, ours")
