@@ -10,18 +10,18 @@ from monai_coat.functional.components import connected_components, false_lesions
 from monai_coat.functional.coverage import coverage_gap, false_negative_rate, true_positive_rate
 from monai_coat.functional.coverage_prices import price_levels, price_scores
 from monai_coat.functional.difficulty import uncertain_share
-from monai_coat.functional.expected_gap import (
+from monai_coat.functional.expected_gap import coverage_curves, least_expected_gap, precision_curves
+from monai_coat.functional.false_positives import false_positive_ratio, highest_background
+from monai_coat.functional.foreground import foreground_scores
+from monai_coat.functional.gap_prices import (
     GapPrices,
-    coverage_curves,
+    curves_of_one_threshold,
+    gap_frontier,
     gap_prices,
-    least_expected_gap,
-    precision_curves,
     precision_of_one_threshold,
     precision_to_ask_for,
     saved_gap,
 )
-from monai_coat.functional.false_positives import false_positive_ratio, highest_background
-from monai_coat.functional.foreground import foreground_scores
 from monai_coat.functional.kernel_ridge import KernelRidge, gaussian_kernel
 from monai_coat.functional.levels import allowed_misses, exact_level, exact_share, images_needed, target_coverage
 from monai_coat.functional.mean_bounds import (
@@ -54,6 +54,7 @@ __all__ = [
     "connected_components",
     "coverage_curves",
     "coverage_gap",
+    "curves_of_one_threshold",
     "depth_inside",
     "exact_level",
     "exact_share",
@@ -64,6 +65,7 @@ __all__ = [
     "float32_below",
     "foreground_scores",
     "foreground_sketch",
+    "gap_frontier",
     "gap_prices",
     "gaussian_kernel",
     "graphical_test",

@@ -9,6 +9,7 @@ from monai_coat.report.certain import CertainSummary, load_certain, summarize_ce
 from monai_coat.report.compare import compare, write_comparison
 from monai_coat.report.compare_classes import compare_classes, orthogonal_panels
 from monai_coat.report.evaluate_classes import evaluate_classes
+from monai_coat.report.frontier import draw_frontier
 from monai_coat.report.page import draw_page
 from monai_coat.report.panels import Panel, choose_panels
 from monai_coat.report.plan import draw_plan, plan_to_markdown
@@ -27,6 +28,7 @@ __all__ = [
     "compare_classes",
     "comparison_table",
     "draw_audit",
+    "draw_frontier",
     "draw_page",
     "draw_plan",
     "evaluate_classes",

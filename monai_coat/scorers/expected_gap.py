@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from monai_coat.functional import (
     KernelRidge,
     coverage_gap,
+    curves_of_one_threshold,
     exact_level,
+    gap_frontier,
     gap_prices,
     gaussian_kernel,
     placed_logits,
@@ -42,6 +44,8 @@ LEAST, MOST = 10, 1000
 """Images that a class is learned from: fewer tell nothing, and more are thinned out."""
 HIGHEST = 1.0
 """The highest price that is paid for precision: that much gap for as much precision."""
+FRONTIER = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
+"""Prices on precision at which a frontier is drawn."""
 CERTAIN, WORTH = 2.0, 1e-3
 """Standard errors, and coverage, by which the gap must be smaller on images left out."""
 
@@ -232,22 +236,49 @@ class ExpectedGapScorer(Scorer):
     def _has(self, index: int) -> Tensor:
         return ~torch.isnan(self.observed[:, index, 0, 0])
 
+    @torch.jit.unused
+    @torch.no_grad()
+    def frontier(self, alpha: float, index: int = 0, prices: Sequence[float] = FRONTIER) -> tuple[Tensor, Tensor]:
+        """What precision costs: mean coverage gap and precision of images left out, of one of the classes.
+
+        Args:
+            alpha: tolerated mean false negative rate, in (0, 1).
+            index: the class.
+            prices: on precision, at each of which coverage is on target on average.
+
+        Returns:
+            Gap and precision ``(P, 2)`` at each price; and those of one threshold for all images, ``(2,)``.
+
+        Raises:
+            ValueError: if ``alpha`` is outside (0, 1), or fewer than ten images have the class.
+        """
+        exact_level(alpha)
+        if int(self._has(index).sum()) < LEAST:
+            raise ValueError(f"index must be a class that {LEAST} images have, got {index}; there is nothing to draw.")
+        true, _, unseen = self._left_out(index, alpha)[:3]
+        return gap_frontier(unseen, true, alpha, prices), curves_of_one_threshold(true, alpha)[[0, 2]]
+
+    def _left_out(self, index: int, alpha: float) -> tuple[Tensor, Tensor, Tensor, KernelRidge]:
+        """True curves of a class, those learned, those expected of images left out, and the regression."""
+        has, ladder = self._has(index), self.ladder[index].cpu()
+        observed = self.observed[has, index].cpu()
+        coverage, precision = curves_on(observed, ladder)
+        true = torch.stack([coverage_gap(coverage, alpha), coverage, precision], 1)
+        learned = torch.stack([objective_on(observed, ladder, alpha, self.objective), coverage, precision], 1)
+        ridge = KernelRidge(self.inputs[has].cpu(), self.kernel[index, 0].cpu(), float(self.kernel[index, 1]))
+        unseen = ridge.left_out(learned.flatten(1), self.groups[has].cpu()).reshape(true.shape)
+        unseen[:, 1] = unseen[:, 1].cummin(-1).values
+        return true, learned, unseen, ridge
+
     def _set_class(self, index: int, alpha: float) -> bool:
         """Weights of a class; whether its gap on images left out is surely smaller than with one threshold."""
         has = self._has(index)
-        observed, ladder = self.observed[has, index], self.ladder[index]
-        coverage, precision = curves_on(observed, ladder)
-        true = torch.stack([coverage_gap(coverage, alpha), coverage, precision], 1)
-        cost = objective_on(observed, ladder, alpha, self.objective)
-        learned = torch.stack([cost, coverage, precision], 1)
-        ridge = KernelRidge(self.inputs[has], self.kernel[index, 0], float(self.kernel[index, 1]))
-        unseen = ridge.left_out(learned.flatten(1), self.groups[has]).reshape(true.shape)
-        unseen[:, 1] = unseen[:, 1].cummin(-1).values
+        true, learned, unseen, ridge = self._left_out(index, alpha)
         floor = self.precision
         if floor is None:
             floor = precision_to_ask_for(unseen, true, alpha, self.groups[has])
         prices = gap_prices(unseen, true, alpha, floor, HIGHEST)
-        targets = torch.stack([cost - prices.precision * precision, coverage], 1).flatten(1)
+        targets = torch.stack([learned[:, 0] - prices.precision * learned[:, 2], learned[:, 1]], 1).flatten(1)
         self.mean[index] = targets.mean(0).reshape(2, -1)
         self.weights[index, has] = ridge.weights(targets)
         saved, error = saved_gap(unseen, true, alpha, prices, self.groups[has])
