@@ -39,6 +39,7 @@ from monai_coat.calibration.identity import PipelineIdentity, identity_of
 from monai_coat.calibration.mean_tests import excess_p_value, mean_interval
 from monai_coat.calibration.pilot import Pilot, pilots_of
 from monai_coat.calibration.planning import PilotPlan, Plan, images_needed_for, plan_calibration, size_wanted
+from monai_coat.calibration.reach import OUT_OF_REACH, smallest_useful_level, with_reach
 from monai_coat.calibration.redrawing import CRITICAL, critical_sketch, redrawing_p_value
 from monai_coat.calibration.referral import Referral
 from monai_coat.calibration.result import CalibrationResult
@@ -95,6 +96,7 @@ __all__ = [
     "CRITICAL",
     "FEATURES",
     "GUARANTEES",
+    "OUT_OF_REACH",
     "RISKS",
     "AuditedPromise",
     "BinnedStatistic",
@@ -192,8 +194,10 @@ __all__ = [
     "share_of_level",
     "size_strata",
     "size_wanted",
+    "smallest_useful_level",
     "summary_of",
     "unpack_calibration",
     "unpack_statistic",
     "update_with",
+    "with_reach",
 ]

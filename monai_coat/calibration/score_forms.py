@@ -5,13 +5,10 @@
 from __future__ import annotations
 
 import logging
-import math
+from collections.abc import Iterable
 from itertools import zip_longest
 
 from torch import Tensor
-
-from monai_coat.calibration.result import CalibrationResult
-from monai_coat.calibration.risks import risk_named
 
 __all__ = ["ScoreForms"]
 
@@ -27,7 +24,7 @@ FEW_CLASSES, MANY_CLASSES = 4, 16
 class ScoreForms:
     """The forms of score maps seen so far, so that masks and maps without a class axis are not calibrated by mistake.
 
-    It also knows the smallest score of each class: a cutoff that low takes everything.
+    It also knows the smallest score of each image and class: a cutoff that low takes everything.
 
     Example:
         >>> import torch
@@ -40,12 +37,21 @@ class ScoreForms:
 
     def __init__(self) -> None:
         self._only_masks, self._zero, self._one = True, False, False
-        self._lowest: list[float] = []
+        self._lows: list[list[float]] = []
 
     @property
     def only_masks(self) -> bool:
         """Whether nothing but 0 and 1 was seen so far."""
         return self._only_masks
+
+    @property
+    def lowest(self) -> tuple[float, ...]:
+        """The smallest score of each class."""
+        return tuple(map(min, self._lows))
+
+    def lows(self, index: int) -> tuple[float, ...]:
+        """The smallest score of each image, of one class."""
+        return tuple(self._lows[index])
 
     def take(self, scores: Tensor, of_one: bool = False) -> None:
         """Look at a batch of scores.
@@ -61,7 +67,8 @@ class ScoreForms:
             return
         _check_axes(scores, of_one)
         if scores.dim() > 1 and scores.numel():
-            self._see_lowest(scores.detach().movedim(1, 0).flatten(1).amin(1).tolist())
+            rows = scores.detach().as_subclass(Tensor).reshape(*scores.shape[:2], -1).amin(2)
+            self._see_lows(rows.transpose(0, 1).tolist())
         if self._only_masks:
             for block in scores.detach().as_subclass(Tensor).reshape(-1).split(BLOCK):
                 self._see_values(block)
@@ -73,13 +80,14 @@ class ScoreForms:
         self._only_masks = bool((zeros | ones).all())
         self._zero, self._one = self._zero or bool(zeros.any()), self._one or bool(ones.any())
 
-    def _see_lowest(self, lowest: list[float]) -> None:
-        self._lowest = [min(pair) for pair in zip_longest(self._lowest, lowest, fillvalue=math.inf)]
+    def _see_lows(self, rows: list[list[float]]) -> None:
+        both: Iterable[tuple[list[float], list[float]]] = zip_longest(self._lows, rows, fillvalue=[])
+        self._lows = [mine + more for mine, more in both]
 
     def merge(self, other: ScoreForms) -> None:
         """Add what another one has seen."""
         self._only_masks = self._only_masks and other._only_masks
-        self._see_lowest(other._lowest)
+        self._see_lows(other._lows)
         self._zero, self._one = self._zero or other._zero, self._one or other._one
 
     def check(self, remedy: str) -> None:
@@ -90,24 +98,11 @@ class ScoreForms:
         """
         if self._only_masks and self._zero and self._one:
             raise ValueError(f"scores must have more values than 0 and 1, got masks; {remedy}.")
-        if len(self._lowest) > MANY_CLASSES:
+        if len(self._lows) > MANY_CLASSES:
             logger.warning(
                 "scores have %d classes: the first axis of a map is that of classes, (C, *spatial); if these are rows "
                 "or slices, add it, score[None].",
-                len(self._lowest),
-            )
-
-    def warn_of_everything(self, result: CalibrationResult) -> None:
-        """Say in the log if a cutoff takes in every score that was seen: the promise is kept, and worth nothing."""
-        if not risk_named(result.controls).rises:
-            return
-        rows = zip(result.cutoff, result.promised, self._lowest, strict=False)
-        everything = [str(index) for index, (cutoff, kept, low) in enumerate(rows) if kept and cutoff <= low]
-        if everything:
-            logger.warning(
-                "the prediction set is everything: no score of class %s is below its cutoff; look whether maps are "
-                "inverted, and what is foreground in the masks (--mask-threshold), or raise alpha.",
-                ", ".join(everything),
+                len(self._lows),
             )
 
 

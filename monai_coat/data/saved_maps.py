@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monai_coat.calibration import CalibrationResult, CoverageStatistic, calibrate
+from monai_coat.calibration import CalibrationResult, CoverageStatistic, as_guarantee, calibrate, with_reach
 from monai_coat.data.map_format import MapOptions
 from monai_coat.data.prediction_folder import opened
 from monai_coat.functional import images_needed
@@ -59,6 +59,4 @@ def calibrate_saved_maps(samples: Sequence[Sample], alpha: float, threshold: flo
     folder = opened(samples, MapOptions(mask_threshold=threshold))
     statistic = CoverageStatistic()
     forms = folder.collect(statistic)
-    result = calibrate(statistic, alpha)
-    forms.warn_of_everything(result)
-    return result
+    return with_reach(calibrate(statistic, alpha), as_guarantee(None, alpha), statistic, forms)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from monai_coat.functional.scores import logit_scores
 
-__all__ = ["depth_inside", "place_order", "placed_logits"]
+__all__ = ["SATURATED", "depth_inside", "place_order", "placed_logits"]
 
 SATURATED = 1e-6
 """A probability this near to 0 or 1 has no log odds of its own, see :func:`~monai_coat.functional.logit_scores`."""

@@ -24,6 +24,7 @@ from monai_coat.calibration import (
     save_calibration,
     summary_of,
     update_with,
+    with_reach,
 )
 from monai_coat.handlers._intake import ScoreIntake
 from monai_coat.handlers.batch_metadata import batch_metadata
@@ -143,14 +144,15 @@ class ConformalCalibration:
     def epoch_completed(self, engine: Engine) -> None:
         """Calibrate, leave the result in the engine's state, and log it."""
         forms = self.intake.finish()
-        result = self.guarantee.calibrate(gather_statistic(self.statistic))
+        statistic = gather_statistic(self.statistic)
+        result = self.guarantee.calibrate(statistic)
+        result = with_reach(result, self.guarantee, statistic, forms, log=_is_first())
         result = replace(result, method=self.method, identity=identity_of(self.network, self.pipeline))
         if self.network is not None:
             check_calibration_fits(result, classes=self.network.num_classes)
         engine.state.calibration = self.result = result  # type: ignore[attr-defined]
         if _is_first():
             logger.info("calibrated: %s", summary_of(result))
-            forms.warn_of_everything(result)
 
     def completed(self, engine: Engine) -> None:
         """Leave the result in network and artifact: at the end, when no other calibration of the run can fail.

@@ -136,7 +136,7 @@ def _check_places(folder: PredictionFolder, places: Sequence[Path]) -> None:
 def _rows(
     sample: Mapping[str, Any],
     sets: Tensor,
-    thresholds: list[float] | None,
+    thresholds: Sequence[float | None] | None,
     names: tuple[str, ...],
     maps: MetaTensor,
     controls: str,
@@ -145,7 +145,8 @@ def _rows(
     rows = []
     for index, name in enumerate(names):
         size = int(sets[index].sum())
-        threshold = "" if thresholds is None else float(printed_number(thresholds[index], controls))
+        cut = None if thresholds is None else thresholds[index]
+        threshold = "" if cut is None else float(printed_number(cut, controls))
         volume = "" if voxel is None else round(size * voxel, 4)
         share = round(size / sets[index].numel(), 6)
         rows.append(dict(zip(COLUMNS, (sample["id"], name, threshold, size, volume, share), strict=True)))

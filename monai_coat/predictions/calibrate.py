@@ -23,6 +23,7 @@ from monai_coat.calibration import (
     CalibrationResult,
     CrossRisk,
     Guarantee,
+    LearnThenTest,
     PipelineIdentity,
     as_guarantee,
     check_calibration_fits,
@@ -31,16 +32,18 @@ from monai_coat.calibration import (
     load_calibration,
     risk_named,
     save_calibration,
+    with_reach,
 )
 from monai_coat.data import MapFormat, PredictionFolder
 from monai_coat.predictions.fitted_scorer import FittedScorer, image_features, load_scorer, token_of
-from monai_coat.scorers import ProbabilityScorer
+from monai_coat.scorers import ProbabilityScorer, scorer_of_config
 
 __all__ = [
     "CALIBRATED",
     "CalibratedMaps",
     "calibrate_folder",
     "calibrated_by",
+    "crc_for",
     "load_calibrated_maps",
     "named_for",
     "note_image",
@@ -53,8 +56,12 @@ AnyGuarantee = TypeVar("AnyGuarantee", bound=Guarantee)
 
 CALIBRATED = "calibrated on"
 
-CRC = FittedScorer("crc", ProbabilityScorer(), {"_target_": "ProbabilityScorer"})
-"""One threshold for all images."""
+PLAIN = FittedScorer("crc", ProbabilityScorer(), {"_target_": "ProbabilityScorer"})
+"""One threshold for all images: of distances, on a grid of probabilities, and of calibrations made elsewhere."""
+
+_PLACED = {"_target_": "PlacedScorer", "scorer": {"_target_": "ProbabilityScorer"}, "slope": 1.0}
+CRC = FittedScorer("crc", scorer_of_config(_PLACED), _PLACED)
+"""One threshold for all images, with ties at probability 0 and 1 broken by place."""
 
 FOLDS = (
     "; the maps are of {} folders: if these are folds of a cross-validation, it is about new images of one of their "
@@ -136,14 +143,14 @@ def calibrate_folder(
         folder: predictions with masks, exchangeable with new ones, which the network has not seen.
         alpha: tolerated mean false negative rate, in (0, 1).
         guarantee: what is promised, in place of ``alpha``; classes without names get those of the folder.
-        fitted: the scorer that adapts to an image; None for one threshold for all.
+        fitted: the scorer that adapts to an image; None for one threshold for all, see :func:`crc_for`.
 
     Raises:
         TypeError: if the guarantee is one of a cross-validation.
         ValueError: naming the file, if it cannot be read, or an image was one of those that the scorer was fitted to;
             or if the maps are of another format, or too few for the level.
     """
-    fitted = CRC if fitted is None else fitted
+    fitted = crc_for(folder, guarantee) if fitted is None else fitted
     if fitted.format is not None and fitted.format != folder.format:
         differences = PipelineIdentity({}, fitted.format.to_entries()).differences(
             PipelineIdentity({}, folder.format.to_entries())
@@ -174,13 +181,23 @@ def calibrate_folder(
         return scores
 
     forms = folder.collect(statistic, score)
-    result = promised.calibrate(statistic)
-    forms.warn_of_everything(result)
+    result = with_reach(promised.calibrate(statistic), promised, statistic, forms, fitted.saturated)
     seen = {**fitted.seen, **dict.fromkeys(sources, CALIBRATED)}
     known = replace(
         fitted, seen=seen, features=torch.stack(features), critical=torch.stack(critical) if critical else None
     )
     return calibrated_by(folder, result, known)
+
+
+def crc_for(folder: PredictionFolder, guarantee: Guarantee | None = None) -> FittedScorer:
+    """One threshold for all images of a folder, with ties at probability 0 and 1 broken by place.
+
+    Distances to predicted masks have no such ties. Cutoffs of a grid, of
+    :class:`~monai_coat.calibration.LearnThenTest`, are probabilities, of which 0 takes everything: there none are
+    broken.
+    """
+    is_plain = folder.options.are_masks or isinstance(guarantee, LearnThenTest)
+    return PLAIN if is_plain else CRC
 
 
 def calibrated_by(folder: PredictionFolder, result: CalibrationResult, fitted: FittedScorer) -> CalibratedMaps:
@@ -228,7 +245,7 @@ def load_calibrated_maps(path: str | os.PathLike[str]) -> CalibratedMaps:
     has_none = result.method == "crc" and not beside.exists()
     if has_none:
         logger.warning("%s is not there: nothing tells whether an image is one of the calibration's", beside)
-    fitted = CRC if has_none else load_scorer(beside)
+    fitted = _without_file(result) if has_none else load_scorer(beside)
     try:
         _check_seen(fitted, result, has_none)
         expected = replace(identity_of(fitted.scorer), pipeline=format.to_entries())
@@ -236,6 +253,12 @@ def load_calibrated_maps(path: str | os.PathLike[str]) -> CalibratedMaps:
     except ValueError as error:
         raise ValueError(f"{beside} must be the scorer that {path} was made with ({error})") from None
     return CalibratedMaps(result, replace(fitted, format=format))
+
+
+def _without_file(result: CalibrationResult) -> FittedScorer:
+    """The threshold for all images that a calibration was made with."""
+    is_placed = not result.identity.differences(identity_of(CRC.scorer))
+    return CRC if is_placed else PLAIN
 
 
 def _check_seen(fitted: FittedScorer, result: CalibrationResult, has_none: bool) -> None:

@@ -13,7 +13,7 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from monai_coat.calibration import CrossRisk, FalseNegativeRate, Risk
+from monai_coat.calibration import CrossRisk, FalseNegativeRate, Risk, with_reach
 from monai_coat.data import PredictionFolder
 from monai_coat.data.sample_maps import source_of
 from monai_coat.files.progress import followed
@@ -86,8 +86,7 @@ def cross_calibrate_folder(
 
     statistic = guarantee.statistic()
     forms = folder.collect(statistic, score)
-    result = guarantee.calibrate(statistic)
-    forms.warn_of_everything(result)
+    result = with_reach(guarantee.calibrate(statistic), guarantee, statistic, forms)
     seen = {
         token: FITTED if fold_of.get(images.places[source]) is None else CALIBRATED
         for token, source in images.sources.items()

@@ -15,6 +15,7 @@ import torch
 
 from monai_coat.calibration import CalibrationResult, printed_cutoffs, risk_named
 from monai_coat.functional import float32_below
+from monai_coat.functional.places import SATURATED
 from monai_coat.predictions.calibrate import CalibratedMaps
 from monai_coat.scorers import margin_of
 
@@ -64,9 +65,21 @@ def _taken(calibrated: CalibratedMaps, index: int) -> str:
         return f"each image has its own threshold, moved by the cutoff {printed} of the scores of {result.method}"
     if values.startswith("distance"):
         return _margin(cutoff, risk_named(result.controls).rises, "pixels" if values.endswith("pixels") else "mm")
+    if calibrated.fitted.saturated is not None and not SATURATED < cutoff <= 1 - SATURATED:
+        return _by_place(cutoff, risk_named(result.controls).rises)
     if values in WHOLE:
         return f"take probabilities >= {printed} ({values.replace(' ', '-')} values >= {_whole(cutoff, WHOLE[values])})"
     return f"take probabilities >= {printed}"
+
+
+def _by_place(cutoff: float, is_safe_larger: bool) -> str:
+    """A cutoff among pixels of probability 0 or 1 in words; rounded to the side on which the promise is kept."""
+    side = "of the longest side, in steps along the axes,"
+    if cutoff > 0.5:
+        depth = (math.floor if is_safe_larger else math.ceil)((cutoff - 1) * 10000) / 10000
+        return f"take what lies {depth:g} {side} or more inside where probabilities are 1"
+    margin = (math.ceil if is_safe_larger else math.floor)(max(-cutoff, 0) * 10000) / 10000
+    return f"take probabilities above 0, and what lies within {margin:g} {side} of them; of a map of 0 alone everything"
 
 
 def _margin(cutoff: float, is_safe_larger: bool, unit: str) -> str:

@@ -51,7 +51,8 @@ def fit_scorer(
         seed: of what is drawn at random.
         groups: of each image the name of what it belongs to, such as its video or patient; None if each stands alone.
             Of use to ``meg2``, see :meth:`~monai_coat.scorers.ExpectedGapScorer.fit`.
-        **settings: the method's own.
+        **settings: the method's own. Of ``crc``, ``by_place=False`` leaves pixels of probability 0 and 1 tied, which
+            :class:`~monai_coat.scorers.PlacedScorer` orders otherwise.
 
     Returns:
         The scorer, to be calibrated on other images.
@@ -69,6 +70,8 @@ def fit_scorer(
         (20,)
     """
     check_method(alpha, method)
+    if method == "crc":
+        settings = {"by_place": True, **settings}
     seen: dict[str, str] = {}
     sketched = SketchedMaps.collect(_remembered(pairs, seen), groups)
     return replace(fit_sketches(sketched, alpha, method, seed, **settings), seen=seen)
@@ -120,6 +123,8 @@ def fit_folder(
     """
     groups = [text_of(value_of(sample.get("meta"), group)) for sample in folder.samples] if group else None
     pairs = ((maps.as_tensor(), masks) for _, maps, masks in followed(folder.pairs(), len(folder), logger, "fit"))
+    if method == "crc" and folder.options.are_masks:  # distances have no ties at 0 and 1
+        settings = {"by_place": False, **settings}
     fitted = fit_scorer(pairs, alpha, method, seed, groups, **settings)
     return FittedScorer(method, fitted.scorer, fitted.config, alpha, folder.format, fitted.seen)
 

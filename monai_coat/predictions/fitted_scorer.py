@@ -19,11 +19,13 @@ import torch
 from torch import Tensor
 
 from monai_coat.calibration import CRITICAL, FEATURES, map_features
+from monai_coat.calibration.statistics.base import LARGEST
 from monai_coat.data import MapFormat
 from monai_coat.files import replacing
 from monai_coat.files.names import kind_of
 from monai_coat.functional.foreground import plain
-from monai_coat.scorers import Scorer, scorer_of_config
+from monai_coat.functional.places import SATURATED
+from monai_coat.scorers import PlacedScorer, ProbabilityScorer, Scorer, scorer_of_config
 
 __all__ = ["FittedScorer", "image_features", "load_scorer", "token_of"]
 
@@ -63,9 +65,19 @@ class FittedScorer:
         scores: Tensor = self.scorer(probs, probs)[0]
         return scores
 
+    @property
+    def saturated(self) -> float | None:
+        """Highest score of a pixel that place alone orders; None if scores are not probabilities with ties broken."""
+        is_placed = isinstance(self.scorer, PlacedScorer) and isinstance(self.scorer.scorer, ProbabilityScorer)
+        return SATURATED if is_placed else None
+
     @torch.no_grad()
-    def thresholds(self, maps: Tensor, cutoff: tuple[float, ...]) -> list[float] | None:
-        """Threshold of each class in the maps; None if sets are no cuts of them."""
+    def thresholds(self, maps: Tensor, cutoff: tuple[float, ...]) -> list[float | None] | None:
+        """Threshold of each class in the maps; None if sets are no cuts of them, or the set of a class is none."""
+        low = self.saturated
+        if low is not None:
+            # A class without a promise has everything.
+            return [0.0 if c == -LARGEST else c if low < c <= 1 - low else None for c in cutoff]
         probs = plain(torch.as_tensor(maps))[None].float()
         found = self.scorer.calibrated_threshold(probs, probs, torch.tensor(cutoff))
         return None if found is None else [float(value) for value in found[0]]

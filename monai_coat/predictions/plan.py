@@ -15,7 +15,7 @@ from pathlib import Path
 from monai_coat.calibration import Guarantee, MeanGuarantee, PerGroup, Plan, Referring, Weighted, plan_calibration
 from monai_coat.data import PredictionFolder
 from monai_coat.files import replacing, write_json
-from monai_coat.predictions.calibrate import named_for
+from monai_coat.predictions.calibrate import crc_for, named_for
 from monai_coat.report import draw_plan, plan_to_markdown
 
 __all__ = ["plan_folder", "write_plan"]
@@ -34,7 +34,7 @@ def plan_folder(
     Args:
         guarantee: what is to be promised; classes without names get those of the folder.
         folder: the pilot: predictions with masks of images like those to come, which the network was not trained on;
-            None for no pilot. Its maps are taken as they are, with one threshold for all images.
+            None for no pilot. It is taken with one threshold for all images, as ``calibrate`` has it.
         sizes: numbers of calibration images to look at; none for the usual ones.
         within: how far above alpha the risk of new images may be in 95 of 100 calibrations; None not to ask.
 
@@ -47,7 +47,8 @@ def plan_folder(
         return plan_calibration(promise, sizes, within)
     promise = named_for(promise, folder.format)
     statistic = promise.statistic()
-    folder.collect(statistic)
+    scorer = crc_for(folder)
+    folder.collect(statistic, lambda maps, masks, source: scorer.score(maps))
     return plan_calibration(promise, sizes, within, statistic)
 
 

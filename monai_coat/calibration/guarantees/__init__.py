@@ -18,6 +18,7 @@ from monai_coat.calibration.guarantees.per_group import PerGroup
 from monai_coat.calibration.guarantees.per_patient import PerPatient
 from monai_coat.calibration.guarantees.referring import Referring
 from monai_coat.calibration.guarantees.weighted import Weighted
+from monai_coat.calibration.reach import OUT_OF_REACH
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks import risk_named
 from monai_coat.calibration.risks.base import Risk
@@ -96,6 +97,8 @@ def promise_in_words(result: CalibrationResult) -> str:
     few = [index for index, kept in enumerate(result.promised) if not kept]
     if few:
         words += f" Nothing is promised about class {', '.join(map(str, few))}, of which there were too few images."
+    for text in result.guarantee.split("; "):
+        words += f" {text[0].upper()}{text[1:]}." if OUT_OF_REACH in text else ""
     if result.referral is not None:
         words += f" Of new images, {result.referral.words}."
     return words

@@ -7,6 +7,8 @@ Tested by tests/calibration/guarantees/test_base.py.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from monai_coat.calibration.guarantees.base import MeanGuarantee
 from monai_coat.calibration.risks.base import Risk
 
@@ -32,3 +34,7 @@ class Around:
     def promise(self) -> str:
         """The formula."""
         return self.guarantee.promise
+
+    def at(self, alpha: float) -> MeanGuarantee:
+        """The guarantee of another level."""
+        return replace(self, guarantee=self.guarantee.at(alpha))  # type: ignore[type-var,return-value]

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from typing import Any, ClassVar
 
+from monai_coat.calibration.reach import smallest_useful_level
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk
 from monai_coat.calibration.statistics.base import LARGEST, Budget, Solution, Statistic
@@ -92,6 +95,15 @@ class Guarantee(ABC):
         """An empty statistic that the guarantee can be computed from."""
         return self.risk.statistic()
 
+    def useful_levels(self, statistic: Statistic, floors: Sequence[float]) -> tuple[float | None, ...]:
+        """Of each class the :func:`~monai_coat.calibration.smallest_useful_level`; None where it is not known.
+
+        Args:
+            statistic: of the calibration images.
+            floors: of each class what a useful cutoff is above.
+        """
+        return (None,) * len(floors)
+
     @abstractmethod
     def calibrate(self, statistic: Statistic) -> CalibrationResult:
         """Find the cutoffs that keep the promise.
@@ -141,6 +153,22 @@ class MeanGuarantee(Guarantee):
     def opening(self, result: CalibrationResult) -> str:
         """How the words of a result begin: the promise, and what it is over."""
         return f"{self.promise} {self.scope}"
+
+    def at(self, alpha: float) -> MeanGuarantee:
+        """The guarantee of another level."""
+        return replace(self, alpha=alpha)  # type: ignore[type-var]
+
+    def useful_levels(self, statistic: Statistic, floors: Sequence[float]) -> tuple[float | None, ...]:
+        """By calibrations at other levels; see :meth:`Guarantee.useful_levels`."""
+
+        @cache
+        def cutoffs(alpha: float) -> tuple[float, ...]:
+            return tuple(found.cutoff for found in self.at(alpha).solve(statistic))
+
+        return tuple(
+            smallest_useful_level(lambda alpha, index=index: cutoffs(alpha)[index], floor)  # type: ignore[misc]
+            for index, floor in enumerate(floors)
+        )
 
     @property
     def images_needed(self) -> int:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from monai_coat.calibration.guarantees.base import Guarantee, MeanGuarantee
+from monai_coat.calibration.reach import with_reach
 from monai_coat.calibration.result import CalibrationResult
 from monai_coat.calibration.risks.base import Risk, check_risk
 from monai_coat.calibration.risks.false_negative import FalseNegativeRate
@@ -178,9 +179,7 @@ def calibrate_maps(
         except (TypeError, ValueError) as error:
             raise type(error)(f"image {index} of the sequence: {error}") from None
     forms.check("give the scores that they were cut from")
-    result = promised.calibrate(statistic)
-    forms.warn_of_everything(result)
-    return result
+    return with_reach(promised.calibrate(statistic), promised, statistic, forms)
 
 
 def _sequence(maps: Any, name: str) -> Sequence[Any]:

@@ -97,6 +97,17 @@ class PerGroup(Around, Guarantee):  # type: ignore[override]
         """An empty statistic for each group."""
         return GroupedStatistic(self.guarantee.statistic, self.grouping)
 
+    def useful_levels(self, statistic: Statistic, floors: Sequence[float]) -> tuple[float | None, ...]:
+        """The largest of all groups that are promised something; see :meth:`Guarantee.useful_levels`."""
+        groups: list[Statistic] = list(statistic.groups.values())  # type: ignore[attr-defined]
+        return tuple(self._useful_level(groups, index, floors) for index in range(len(floors)))
+
+    def _useful_level(self, groups: Sequence[Statistic], index: int, floors: Sequence[float]) -> float | None:
+        large = [group for group in groups if group.n and self.guarantee.budget(group.n[index]) >= 0]
+        levels = [self.guarantee.useful_levels(group, floors)[index] for group in large]
+        known = [level for level in levels if level is not None]
+        return max(known) if known and len(known) == len(levels) else None
+
     def calibrate(self, statistic: Statistic) -> CalibrationResult:
         """Find the cutoffs of each group; see :meth:`Guarantee.calibrate`."""
         if not isinstance(statistic, GroupedStatistic):

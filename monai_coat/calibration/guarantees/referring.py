@@ -83,6 +83,10 @@ class Referring(Around, Guarantee):  # type: ignore[override]
         """The guarantee's statistic, with sketches of all images."""
         return SketchedStatistic(self.guarantee.statistic())
 
+    def useful_levels(self, statistic: Statistic, floors: Sequence[float]) -> tuple[float | None, ...]:
+        """As of the guarantee; see :meth:`Guarantee.useful_levels`."""
+        return self.guarantee.useful_levels(statistic.statistic, floors)  # type: ignore[attr-defined]
+
     def calibrate(self, statistic: Statistic) -> CalibrationResult:
         """The guarantee's result with the rule; see :meth:`Guarantee.calibrate`.
 
