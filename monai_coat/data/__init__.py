@@ -11,7 +11,7 @@ from monai_coat.data.described_images import with_table
 from monai_coat.data.dicom_seg import Segment, write_dicom_seg
 from monai_coat.data.dicom_series import DicomSeries
 from monai_coat.data.grids import to_grid
-from monai_coat.data.groups import split_by_group
+from monai_coat.data.groups import group_names, split_by_group
 from monai_coat.data.held_out import held_out_parts
 from monai_coat.data.image_table import column_of, read_image_table
 from monai_coat.data.images import read_image
@@ -56,6 +56,7 @@ __all__ = [
     "file_stamps",
     "folder_datalist",
     "group_duplicates",
+    "group_names",
     "hash_of_transforms",
     "hash_with_files",
     "held_out_parts",

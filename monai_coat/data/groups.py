@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["allot", "generator", "group_of", "shares", "sorted_samples", "split_by_group"]
+__all__ = ["allot", "generator", "group_names", "group_of", "shares", "sorted_samples", "split_by_group"]
 
 
 def split_by_group(
@@ -60,6 +60,20 @@ def group_of(sample: dict[str, Any]) -> str:
     """The sample's group; a sample without one is a group of its own."""
     group = sample.get("group")
     return str(sample["id"] if group is None else group)
+
+
+def group_names(samples: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The group of each sample, in their order; a sample that names none is a group of its own.
+
+    Args:
+        samples: dictionaries with, optionally, ``group`` and ``id``.
+
+    Example:
+        >>> group_names([{"id": "a1", "group": "a"}, {"id": "a2", "group": "a"}, {"id": "b"}, {}])
+        ['a', 'a', 'b', 'sample 3']
+    """
+    names = (sample.get("id") if sample.get("group") is None else sample["group"] for sample in samples)
+    return [f"sample {place}" if name is None else str(name) for place, name in enumerate(names)]
 
 
 def sorted_samples(samples: Iterable[dict[str, Any]], name: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from monai_coat.scorers.distance_map import distance_map, margin_of
 from monai_coat.scorers.expected_coverage import ExpectedCoverageScorer
 from monai_coat.scorers.expected_gap import ExpectedGapScorer
 from monai_coat.scorers.fitting.aa_crc import exact_thresholds, fit_linear_thresholds, linear_threshold_risk
+from monai_coat.scorers.fitting.meg import fit_meg
 from monai_coat.scorers.fitting.observed_curves import ThresholdObjective
 from monai_coat.scorers.fitting.sketch_descent import fit_margins
 from monai_coat.scorers.folded import FoldedScorer
@@ -61,6 +62,7 @@ __all__ = [
     "exact_thresholds",
     "fit_linear_thresholds",
     "fit_margins",
+    "fit_meg",
     "linear_threshold_risk",
     "margin_of",
     "method_of",

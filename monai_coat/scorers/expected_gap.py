@@ -71,7 +71,6 @@ class ExpectedGapScorer(Scorer):
 
     Args:
         num_classes: channels of the probability map.
-        images: how many images it was fitted to, for weights that are to be loaded.
         precision: mean precision to ask for in place of that; 0 for none, 1 for all that the highest price buys.
         objective: what is expected in place of the coverage gap, one of :class:`ThresholdObjective`.
 
@@ -90,7 +89,6 @@ class ExpectedGapScorer(Scorer):
     def __init__(
         self,
         num_classes: int = 1,
-        images: int = 0,
         precision: float | None = None,
         objective: ThresholdObjective | str = ThresholdObjective.COVERAGE_GAP,
     ) -> None:
@@ -103,13 +101,14 @@ class ExpectedGapScorer(Scorer):
         features = self.summaries.num_features
         self.center = nn.Buffer(torch.zeros(features))
         self.spread = nn.Buffer(torch.ones(features))
-        self.inputs = nn.Buffer(torch.zeros(images, features))
-        self.observed = nn.Buffer(torch.full((images, num_classes, 2, KEPT), torch.nan))
-        self.groups = nn.Buffer(torch.arange(images))
+        # Of a fixed size, so that weights of any fit can be loaded: an image that is not there has no weight.
+        self.inputs = nn.Buffer(torch.zeros(MOST, features))
+        self.observed = nn.Buffer(torch.full((MOST, num_classes, 2, KEPT), torch.nan))
+        self.groups = nn.Buffer(torch.arange(MOST))
         self.ladder = nn.Buffer(torch.arange(1.0, STEPS + 1).repeat(num_classes, 1))
         self.kernel = nn.Buffer(torch.ones(num_classes, 2))
         self.mean = nn.Buffer(torch.zeros(num_classes, 2, STEPS))
-        self.weights = nn.Buffer(torch.zeros(num_classes, images, 2 * STEPS))
+        self.weights = nn.Buffer(torch.zeros(num_classes, MOST, 2 * STEPS))
         self.pays = nn.Buffer(torch.zeros(num_classes, dtype=torch.bool))
         self.fitted = nn.Buffer(torch.tensor(False))
 
@@ -200,12 +199,13 @@ class ExpectedGapScorer(Scorer):
         device = self.center.device
         self.cpu()
         summaries, observed = summaries.cpu(), observed.cpu()
-        kept = torch.linspace(0, len(summaries) - 1, min(len(summaries), MOST)).round().long()
+        count = min(len(summaries), MOST)
+        kept = torch.linspace(0, len(summaries) - 1, count).round().long()
         self.center.copy_(summaries.mean(0))
         self.spread.copy_(summaries.std(0) + 1e-3)
-        self.inputs = nn.Buffer((summaries[kept] - self.center) / self.spread)
-        self.observed = nn.Buffer(observed[kept].clone())
-        self.groups = nn.Buffer(belongs[kept])
+        self.inputs.zero_()[:count] = (summaries[kept] - self.center) / self.spread
+        self.observed.fill_(torch.nan)[:count] = observed[kept]
+        self.groups.copy_(torch.arange(MOST))[:count] = belongs[kept]
         for index in range(self.num_classes):
             has = self._has(index)
             if int(has.sum()) >= LEAST:
@@ -227,7 +227,7 @@ class ExpectedGapScorer(Scorer):
         exact_level(alpha)
         device = self.center.device
         self.cpu()
-        self.weights = nn.Buffer(torch.zeros(self.num_classes, len(self.inputs), 2 * STEPS))
+        self.weights.zero_()
         for index in range(self.num_classes):
             self.pays[index] = int(self._has(index).sum()) >= LEAST and self._set_class(index, alpha)
         self.fitted.fill_(True)

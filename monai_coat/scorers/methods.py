@@ -120,7 +120,7 @@ def meg2(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:
     config = {"_target_": "ExpectedGapScorer", **settings, "num_classes": train.num_classes}
     scorer: Any = scorer_of_config(config)
     scorer.fit_curves(train.summaries, train.observed, alpha, train.groups)
-    return FittedMethod(scorer, config=config | {"images": len(scorer.inputs)})
+    return FittedMethod(scorer, config=config)
 
 
 def coat2(train: Maps, alpha: float, seed: int, **settings: Any) -> FittedMethod:

@@ -1,20 +1,23 @@
 # Copyright (c) the monai_coat authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""MEG in the polyp bundle: fitted, calibrated and used; and every other scorer in a configuration."""
+"""MEG of either edition in the polyp bundle: fitted, calibrated and used; and every other scorer in a configuration."""
 
 from __future__ import annotations
 
 import pytest
-import torch
 from monai.bundle import ConfigParser
 
 from monai_coat.calibration import load_calibration
-from monai_coat.scorers import MarginScorer, Scorer
+from monai_coat.data import group_names
+from monai_coat.networks import load_weights
+from monai_coat.scorers import ExpectedGapScorer, MarginScorer, Scorer
 
 SCORERS = [
     {"_target_": "monai_coat.scorers.ProbabilityScorer"},
     {"_target_": "monai_coat.scorers.ExpectedCoverageScorer"},
     {"_target_": "monai_coat.scorers.BoundaryDistanceScorer"},
+    {"_target_": "monai_coat.scorers.ExpectedGapScorer"},
+    {"_target_": "monai_coat.scorers.PlacedScorer", "scorer": {"_target_": "monai_coat.scorers.ProbabilityScorer"}},
     {
         "_target_": "monai_coat.scorers.MarginScorer",
         "predictor": {
@@ -41,18 +44,33 @@ SCORERS = [
 
 
 @pytest.mark.bundle
-def test_meg_is_fitted_calibrated_and_evaluated_beside_the_others(calibrated_run):
-    calibrated_run.run("fit", method="meg")
-    calibrated_run.run("calibrate", method="meg")
-    result = load_calibration(calibrated_run.folder / "models/calibration_meg.json")
-    assert result.method == "meg"
-    calibrated_run.run("evaluate", methods=["crc", "meg"], results_dir=str(calibrated_run.folder / "with_meg"))
-    assert "| meg |" in (calibrated_run.folder / "with_meg/table.md").read_text()
-    parser = calibrated_run.workflow("calibrate", method="meg").parser
+@pytest.mark.parametrize("method", ["meg", "meg2"])
+def test_meg_is_fitted_calibrated_and_evaluated_beside_the_others(calibrated_run, method):
+    calibrated_run.run("fit", method=method)
+    calibrated_run.run("calibrate", method=method)
+    result = load_calibration(calibrated_run.folder / f"models/calibration_{method}.json")
+    assert result.method == method
+    tables = calibrated_run.folder / f"with_{method}"
+    calibrated_run.run("evaluate", methods=["crc", method], results_dir=str(tables))
+    assert f"| {method} |" in (tables / "table.md").read_text()
+    parser = calibrated_run.workflow("calibrate", method=method).parser
     scorer = parser.get_parsed_content("network_def").scorer
-    assert isinstance(scorer, MarginScorer)
-    scorer.load_state_dict(torch.load(calibrated_run.folder / "models/scorer_meg.pt", weights_only=True))
-    assert bool(scorer.predictor.fitted)
+    assert isinstance(scorer, MarginScorer if method == "meg" else ExpectedGapScorer)
+    load_weights(scorer, calibrated_run.folder / f"models/scorer_{method}.pt")
+    assert bool(getattr(scorer, "predictor", scorer).fitted)
+
+
+@pytest.mark.bundle
+def test_the_second_edition_knows_the_groups_of_its_images(calibrated_run):
+    parser = calibrated_run.run("fit", method="meg2").parser
+    samples = parser.get_parsed_content("fit::dataset").data
+    scorer = parser.get_parsed_content("trained")
+    assert parser.get_parsed_content("fit::groups") == group_names(samples)
+    belongs = scorer.groups[: len(samples)].tolist()
+    for one, first in zip(group_names(samples), belongs, strict=True):
+        assert [place for place, name in enumerate(group_names(samples)) if name == one] == [
+            place for place, group in enumerate(belongs) if group == first
+        ]
 
 
 @pytest.mark.parametrize("config", SCORERS, ids=lambda config: config["_target_"].rpartition(".")[2])

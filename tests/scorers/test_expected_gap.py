@@ -9,8 +9,9 @@ import copy
 import pytest
 import torch
 
-from monai_coat.calibration import FalseNegativeRate, calibrate_maps
+from monai_coat.calibration import FalseNegativeRate, calibrate_maps, identity_of
 from monai_coat.functional import coverage_gap, placed_logits, true_positive_rate
+from monai_coat.networks import load_weights, save_weights
 from monai_coat.scorers import (
     ExpectedGapScorer,
     FittedMethod,
@@ -69,7 +70,8 @@ def test_scores_keep_the_order_of_log_odds_within_an_image(fitted):
 
 def test_it_draws_nothing_and_an_image_is_scored_as_in_any_batch(fitted):
     again = ExpectedGapScorer().fit(*generated(0, 80), ALPHA)
-    assert all(torch.equal(one, other) for one, other in zip(fitted.buffers(), again.buffers(), strict=True))
+    for one, other in zip(fitted.buffers(), again.buffers(), strict=True):
+        assert torch.equal(one.nan_to_num(), other.nan_to_num())
     probs, _ = generated(3, 5)
     assert torch.equal(fitted(probs[:1], probs[:1]), fitted(probs, probs)[:1])
 
@@ -202,7 +204,24 @@ def test_it_is_made_again_from_its_description():
 
 def test_many_images_are_thinned_out(monkeypatch):
     monkeypatch.setattr("monai_coat.scorers.expected_gap.MOST", 25)
-    assert len(ExpectedGapScorer().fit(*generated(0, 60), ALPHA).inputs) == 25
+    scorer = ExpectedGapScorer().fit(*generated(0, 60), ALPHA)
+    assert int((~scorer.observed[:, 0, 0, 0].isnan()).sum()) == 25
+
+
+def test_weights_of_any_fit_can_be_loaded(fitted, tmp_path):
+    save_weights(fitted, tmp_path / "scorer.pt")
+    other = ExpectedGapScorer().fit(*generated(1, 20), ALPHA)
+    for scorer in (ExpectedGapScorer(), other):
+        probs, _ = generated(3, 2)
+        assert torch.equal(load_weights(scorer, tmp_path / "scorer.pt")(probs, probs), fitted(probs, probs))
+
+
+def test_a_second_fit_forgets_the_first(fitted):
+    again = copy.deepcopy(fitted).fit(*generated(1, 20), ALPHA)
+    once = ExpectedGapScorer().fit(*generated(1, 20), ALPHA)
+    assert identity_of(again) == identity_of(once)
+    probs, _ = generated(3, 2)
+    assert torch.equal(again(probs, probs), once(probs, probs))
 
 
 def test_torchscript_scores_alike(fitted):

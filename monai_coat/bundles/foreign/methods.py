@@ -16,6 +16,7 @@ from monai_coat.bundles.foreign.facts import Facts
 __all__ = ["OVERLAY_METHODS", "OverlayMethod", "overlay_method"]
 
 BATCHES = "((batch['probs'], batch['label']) for batch in @coat_dataloader)"
+MEG = f"$monai_coat.scorers.fit_meg(@coat_scorer, {BATCHES}, @coat_alpha, @coat_seed)"
 SKETCHES = f"$monai_coat.scorers.fit_margins(@coat_scorer, {BATCHES}, @coat_loss, @coat_seed)"
 
 
@@ -52,6 +53,10 @@ def _expected_gap(facts: Facts) -> dict[str, Any]:
     return _margin("ExpectedGapPredictor", num_classes=len(facts.classes))
 
 
+def _priced(facts: Facts) -> dict[str, Any]:
+    return {"_target_": "monai_coat.scorers.ExpectedGapScorer", "num_classes": len(facts.classes)}
+
+
 def _threshold(facts: Facts) -> dict[str, Any]:
     size = {"spatial_dims": facts.spatial_dims, "in_channels": facts.in_channels}
     return _margin("ThresholdPredictor", **size, num_classes=len(facts.classes), backbone="none")
@@ -63,9 +68,8 @@ def _loss(name: str, **arguments: Any) -> dict[str, Any]:
 
 OVERLAY_METHODS: Mapping[str, OverlayMethod] = {
     "crc": OverlayMethod(_probability),
-    "meg": OverlayMethod(
-        _expected_gap, f"$@coat_scorer.predictor.fit_batches({BATCHES}, @coat_alpha, @coat_seed)", is_margin=True
-    ),
+    "meg": OverlayMethod(_expected_gap, MEG, is_margin=True),
+    "meg2": OverlayMethod(_priced, MEG, is_margin=True),
     # Margins of log odds: their unit is about one, where that of probabilities is hundredths.
     "coat": OverlayMethod(_threshold, SKETCHES, _loss("SoftTPRLoss", temperature=0.5), is_margin=True),
     "at": OverlayMethod(_threshold, SKETCHES, _loss("ThresholdRegressionLoss"), is_margin=True),

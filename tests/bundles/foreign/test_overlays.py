@@ -158,7 +158,9 @@ def test_the_worst_class_is_covered_as_promised(zoo_bundle, name, tmp_path):
     assert row["marginal_coverage"] >= 1 - ALPHA - chance(row, calibration.n[0])
 
 
-@pytest.mark.parametrize(("name", "method"), [("spleen", "meg"), ("brats", "coat"), ("endoscopic", "at")])
+@pytest.mark.parametrize(
+    ("name", "method"), [("spleen", "meg"), ("brats", "coat"), ("endoscopic", "at"), ("endoscopic", "meg2")]
+)
 def test_learned_thresholds_are_fitted_and_keep_the_promise(zoo_bundle, name, method, tmp_path):
     bundle = zoo_bundle(name).copied(tmp_path)
     overlays = bundle.overlay(method=method)
