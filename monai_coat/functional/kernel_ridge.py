@@ -113,3 +113,9 @@ class KernelRidge:
             rows = torch.nonzero(groups == group)[:, 0]
             expected[rows] = targets[rows] - torch.linalg.solve(self.inverse[rows][:, rows], weights[rows])
         return expected
+
+    def least_alike(self, groups: Tensor | None = None) -> Tensor:
+        """How alike the image that is least like the others is to the one that is most like it, of other groups."""
+        kernel = gaussian_kernel(self.inputs, self.inputs, self.width)
+        names = torch.arange(len(kernel)) if groups is None else groups
+        return kernel.masked_fill(names.unsqueeze(0) == names.unsqueeze(1), 0.0).amax(1).min()

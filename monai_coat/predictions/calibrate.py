@@ -63,6 +63,10 @@ _PLACED = {"_target_": "PlacedScorer", "scorer": {"_target_": "ProbabilityScorer
 CRC = FittedScorer("crc", scorer_of_config(_PLACED), _PLACED)
 """One threshold for all images, with ties at probability 0 and 1 broken by place."""
 
+UNLIKE = (
+    "%d of %d images are unlike those that the scorer was fitted to, such as %s: they have one threshold in place of "
+    "their own. The promise holds all the same; if these are many, fit a scorer to images of this kind."
+)
 FOLDS = (
     "; the maps are of {} folders: if these are folds of a cross-validation, it is about new images of one of their "
     "networks, and nothing is promised about an ensemble of them"
@@ -168,6 +172,7 @@ def calibrate_folder(
     sources: dict[str, str] = {}
     features: list[Tensor] = []
     critical: list[Tensor] = []
+    unlike: list[str] = []
     statistic = promised.statistic()
 
     def score(maps: MetaTensor, masks: Tensor, source: str) -> Tensor:
@@ -175,12 +180,16 @@ def calibrate_folder(
         fitted.refuse_seen(token, source)
         note_image(sources, token, source)
         features.append(image_features(maps, masks))
+        if not fitted.is_like(maps.as_tensor()):
+            unlike.append(source)
         scores = fitted.score(maps)
         if promised.risk.is_share:
             critical.append(critical_sketch(promised.risk, scores, masks))
         return scores
 
     forms = folder.collect(statistic, score)
+    if unlike:
+        logger.warning(UNLIKE, len(unlike), len(features), unlike[0])
     result = with_reach(promised.calibrate(statistic), promised, statistic, forms, fitted.saturated)
     seen = {**fitted.seen, **dict.fromkeys(sources, CALIBRATED)}
     known = replace(

@@ -25,7 +25,7 @@ from monai_coat.files import replacing
 from monai_coat.files.names import kind_of
 from monai_coat.functional.foreground import plain
 from monai_coat.functional.places import SATURATED
-from monai_coat.scorers import PlacedScorer, ProbabilityScorer, Scorer, scorer_of_config
+from monai_coat.scorers import ExpectedGapScorer, PlacedScorer, ProbabilityScorer, Scorer, scorer_of_config
 
 __all__ = ["FittedScorer", "image_features", "load_scorer", "token_of"]
 
@@ -70,6 +70,12 @@ class FittedScorer:
         """Highest score of a pixel that place alone orders; None if scores are not probabilities with ties broken."""
         is_placed = isinstance(self.scorer, PlacedScorer) and isinstance(self.scorer.scorer, ProbabilityScorer)
         return SATURATED if is_placed else None
+
+    @torch.no_grad()
+    def is_like(self, maps: Tensor) -> bool:
+        """Whether the maps are like those that were learned from, as far as the scorer tells."""
+        probs = plain(torch.as_tensor(maps))[None].float()
+        return not isinstance(self.scorer, ExpectedGapScorer) or bool(self.scorer.is_like(probs).all())
 
     @torch.no_grad()
     def thresholds(self, maps: Tensor, cutoff: tuple[float, ...]) -> list[float | None] | None:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from monai_coat.functional import (
     KernelRidge,
-    coverage_gap,
     curves_of_one_threshold,
     exact_level,
     gap_frontier,
@@ -31,9 +30,10 @@ from monai_coat.scorers.fitting.observed_curves import (
     KEPT,
     STEPS,
     ThresholdObjective,
+    curves_left_out,
     curves_on,
+    group_numbers,
     ladder_of,
-    objective_on,
     observed_curves,
 )
 from monai_coat.scorers.predictors.map_summaries import MapSummaries
@@ -44,6 +44,8 @@ LEAST, MOST = 10, 1000
 """Images that a class is learned from: fewer tell nothing, and more are thinned out."""
 HIGHEST = 1.0
 """The highest price that is paid for precision: that much gap for as much precision."""
+FAR = 1e6
+"""Further, in standard deviations, than any image is."""
 FRONTIER = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
 """Prices on precision at which a frontier is drawn."""
 CERTAIN, WORTH = 2.0, 1e-3
@@ -66,6 +68,9 @@ class ExpectedGapScorer(Scorer):
     all, and a little more (:func:`~monai_coat.functional.precision_to_ask_for`). A class of fewer than ten images, or
     one whose gap on images left out is not smaller than with one threshold by two standard errors, is not adapted: its
     scores are the placed log odds, and ``pays`` is False.
+
+    An image that is less like the others than any of those learned from was, such as one of another organ, has the
+    mean curves of all: where images are like that, thresholds are one for all.
 
     TorchScript and ``torch.export`` keep all of it; ONNX has no running minimum, and its exporter refuses.
 
@@ -101,12 +106,13 @@ class ExpectedGapScorer(Scorer):
         features = self.summaries.num_features
         self.center = nn.Buffer(torch.zeros(features))
         self.spread = nn.Buffer(torch.ones(features))
-        # Of a fixed size, so that weights of any fit can be loaded: an image that is not there has no weight.
-        self.inputs = nn.Buffer(torch.zeros(MOST, features))
+        # Of a fixed size, so that weights of any fit can be loaded: an image that is not there is far from all.
+        self.inputs = nn.Buffer(torch.full((MOST, features), FAR))
         self.observed = nn.Buffer(torch.full((MOST, num_classes, 2, KEPT), torch.nan))
         self.groups = nn.Buffer(torch.arange(MOST))
         self.ladder = nn.Buffer(torch.arange(1.0, STEPS + 1).repeat(num_classes, 1))
         self.kernel = nn.Buffer(torch.ones(num_classes, 2))
+        self.least_alike = nn.Buffer(torch.zeros(num_classes))
         self.mean = nn.Buffer(torch.zeros(num_classes, 2, STEPS))
         self.weights = nn.Buffer(torch.zeros(num_classes, MOST, 2 * STEPS))
         self.pays = nn.Buffer(torch.zeros(num_classes, dtype=torch.bool))
@@ -126,10 +132,19 @@ class ExpectedGapScorer(Scorer):
         rows = []
         for index in range(self.num_classes):
             alike = gaussian_kernel(inputs, self.inputs, self.kernel[index, 0])
+            alike = alike * (alike.amax(1, keepdim=True) >= self.least_alike[index])
             # Image by image: a product of larger matrices rounds differently for each size of a batch.
             sums = torch.bmm(alike.unsqueeze(1), self.weights[index].expand(alike.shape[0], -1, -1))
             rows.append(sums.reshape(-1, 2, self.ladder.shape[1]) + self.mean[index])
         return torch.stack(rows, 1)
+
+    @torch.jit.unused
+    @torch.no_grad()
+    def is_like(self, probs: Tensor) -> Tensor:
+        """Whether images ``(B, C, *spatial)`` are like those learned from, of each class ``(B, C)``."""
+        inputs = (self.summaries(probs.float()).float() - self.center) / self.spread
+        nearest = [gaussian_kernel(inputs, self.inputs, width).amax(1) for width in self.kernel[:, 0]]
+        return torch.stack(nearest, 1) >= self.least_alike
 
     @staticmethod
     @torch.jit.unused
@@ -195,7 +210,7 @@ class ExpectedGapScorer(Scorer):
             raise ValueError(
                 f"summaries must be of at least {LEAST} images, got {len(summaries)}; add images to learn from."
             )
-        belongs = _numbers(groups, len(summaries))
+        belongs = group_numbers(groups, len(summaries))
         device = self.center.device
         self.cpu()
         summaries, observed = summaries.cpu(), observed.cpu()
@@ -203,7 +218,7 @@ class ExpectedGapScorer(Scorer):
         kept = torch.linspace(0, len(summaries) - 1, count).round().long()
         self.center.copy_(summaries.mean(0))
         self.spread.copy_(summaries.std(0) + 1e-3)
-        self.inputs.zero_()[:count] = (summaries[kept] - self.center) / self.spread
+        self.inputs.fill_(FAR)[:count] = (summaries[kept] - self.center) / self.spread
         self.observed.fill_(torch.nan)[:count] = observed[kept]
         self.groups.copy_(torch.arange(MOST))[:count] = belongs[kept]
         for index in range(self.num_classes):
@@ -214,6 +229,7 @@ class ExpectedGapScorer(Scorer):
                 drop = (coverage - coverage.roll(-1, 1)).mean(0).clamp(min=0)
                 ridge = KernelRidge.fit(self.inputs[has], coverage * drop.sqrt(), self.groups[has])
                 self.kernel[index] = torch.stack([ridge.width, torch.tensor(ridge.ridge)])
+                self.least_alike[index] = ridge.least_alike(self.groups[has])
         return self.set_level(alpha).to(device)
 
     @torch.jit.unused
@@ -260,15 +276,10 @@ class ExpectedGapScorer(Scorer):
 
     def _left_out(self, index: int, alpha: float) -> tuple[Tensor, Tensor, Tensor, KernelRidge]:
         """True curves of a class, those learned, those expected of images left out, and the regression."""
-        has, ladder = self._has(index), self.ladder[index].cpu()
-        observed = self.observed[has, index].cpu()
-        coverage, precision = curves_on(observed, ladder)
-        true = torch.stack([coverage_gap(coverage, alpha), coverage, precision], 1)
-        learned = torch.stack([objective_on(observed, ladder, alpha, self.objective), coverage, precision], 1)
+        has = self._has(index)
         ridge = KernelRidge(self.inputs[has].cpu(), self.kernel[index, 0].cpu(), float(self.kernel[index, 1]))
-        unseen = ridge.left_out(learned.flatten(1), self.groups[has].cpu()).reshape(true.shape)
-        unseen[:, 1] = unseen[:, 1].cummin(-1).values
-        return true, learned, unseen, ridge
+        parts = [each.cpu() for each in (self.observed[has, index], self.ladder[index], self.groups[has])]
+        return *curves_left_out(parts[0], parts[1], parts[2], ridge, alpha, self.objective), ridge
 
     def _set_class(self, index: int, alpha: float) -> bool:
         """Weights of a class; whether its gap on images left out is surely smaller than with one threshold."""
@@ -283,13 +294,3 @@ class ExpectedGapScorer(Scorer):
         self.weights[index, has] = ridge.weights(targets)
         saved, error = saved_gap(unseen, true, alpha, prices, self.groups[has])
         return saved > max(CERTAIN * error, WORTH)
-
-
-def _numbers(groups: Sequence[str] | None, count: int) -> Tensor:
-    """A whole number for each image, the same for those of one group."""
-    if groups is None:
-        return torch.arange(count)
-    if len(groups) != count:
-        raise ValueError(f"groups must name one for each image, got {len(groups)} for {count} images; name them all.")
-    places = {name: place for place, name in enumerate(dict.fromkeys(groups))}
-    return torch.tensor([places[name] for name in groups])

@@ -157,6 +157,29 @@ def test_a_map_cut_below_its_foreground_is_not_called_precise():
     assert shares[0] == 4 / 64  # the whole image
 
 
+def foreign(seed, count):
+    """Stripes in place of discs, of which a quarter is foreground: another domain."""
+    generator = torch.Generator().manual_seed(seed)
+    stripes = ((torch.arange(24) // 2 % 2)[:, None] * torch.ones(24, 24)).expand(count, 1, 24, 24)
+    noise = 0.25 * torch.rand(count, 1, 24, 24, generator=generator)
+    probs = 0.35 + 0.3 * stripes * torch.rand(count, 1, 1, 1, generator=generator) + noise
+    return probs, torch.rand(probs.shape, generator=generator) < probs * stripes
+
+
+def test_images_of_another_domain_have_one_threshold_and_the_promise_holds(fitted):
+    probs, labels = foreign(0, 60)
+    assert not fitted.is_like(probs).any()
+    assert fitted.is_like(generated(5, 60)[0]).float().mean() > 0.9
+    cutoffs = [
+        calibrate_maps(list(scores), list(labels), alpha=ALPHA).cutoff[0]
+        for scores in (fitted(probs, probs), placed_logits(probs))
+    ]
+    new, truth = foreign(1, 60)
+    sets = [scores >= cutoff for scores, cutoff in zip((fitted(new, new), placed_logits(new)), cutoffs, strict=True)]
+    assert (sets[0] == sets[1]).float().mean() > 0.999
+    assert float((truth & ~sets[0]).sum((1, 2, 3)).div(truth.sum((1, 2, 3))).mean()) < ALPHA + 0.02
+
+
 def test_the_loss_of_coat_can_be_made_small_in_place_of_the_gap(fitted):
     scorer = ExpectedGapScorer(objective=ThresholdObjective.SOFT_TPR).fit(*generated(0, 80), ALPHA)
     assert bool(scorer.pays)

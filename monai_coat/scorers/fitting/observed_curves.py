@@ -7,11 +7,14 @@ Tested by tests/scorers/test_expected_gap.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from monai.utils import StrEnum
 from torch import Tensor
 
 from monai_coat.functional import (
+    KernelRidge,
     coverage_curves,
     coverage_gap,
     foreground_sketch,
@@ -23,7 +26,17 @@ from monai_coat.functional import (
 )
 from monai_coat.functional.foreground import plain
 
-__all__ = ["KEPT", "STEPS", "ThresholdObjective", "curves_on", "ladder_of", "objective_on", "observed_curves"]
+__all__ = [
+    "KEPT",
+    "STEPS",
+    "ThresholdObjective",
+    "curves_left_out",
+    "curves_on",
+    "group_numbers",
+    "ladder_of",
+    "objective_on",
+    "observed_curves",
+]
 
 SKETCHED, BELOW = 256, 64
 KEPT, STEPS = BELOW + SKETCHED, 97
@@ -82,3 +95,34 @@ def objective_on(observed: Tensor, ladder: Tensor, alpha: float, objective: str)
     temperature = temperature_of_spread(sketches)
     soft = [soft_true_positive_rate(sketches - step, None, temperature) for step in ladder]
     return (torch.cat(soft, 1) - target_coverage(alpha)).pow(2)
+
+
+def curves_left_out(
+    observed: Tensor, ladder: Tensor, groups: Tensor, ridge: KernelRidge, alpha: float, objective: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """True curves of images, those that are learned, and those that are expected of them by other groups.
+
+    Returns:
+        Gap, coverage and precision; objective, coverage and precision; and the latter as the regression expects them
+        of images left out, ``(N, 3, steps)`` each.
+    """
+    coverage, precision = curves_on(observed, ladder)
+    true = torch.stack([coverage_gap(coverage, alpha), coverage, precision], 1)
+    learned = torch.stack([objective_on(observed, ladder, alpha, objective), coverage, precision], 1)
+    unseen = ridge.left_out(learned.flatten(1), groups).reshape(true.shape)
+    unseen[:, 1] = unseen[:, 1].cummin(-1).values
+    return true, learned, unseen
+
+
+def group_numbers(groups: Sequence[str] | None, count: int) -> Tensor:
+    """A whole number for each image, the same for those of one group.
+
+    Raises:
+        ValueError: if there are not as many names as images.
+    """
+    if groups is None:
+        return torch.arange(count)
+    if len(groups) != count:
+        raise ValueError(f"groups must name one for each image, got {len(groups)} for {count} images; name them all.")
+    places = {name: place for place, name in enumerate(dict.fromkeys(groups))}
+    return torch.tensor([places[name] for name in groups])
