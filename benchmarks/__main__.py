@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import aa_crc, calibration, ct_sized, inference, loss, summaries, volumes
+from benchmarks import aa_crc, calibration, ct_sized, expected_gap, inference, loss, summaries, volumes
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "results" / "speed.md"
 HEAD = """# Speed and memory
@@ -22,7 +22,7 @@ one thread. They depend on the machine, above all on how long it takes to hand o
 def main() -> None:
     """Print each row as it is there, then write the page."""
     rows = []
-    for benchmark in (inference, loss, calibration, aa_crc, summaries, volumes, ct_sized):
+    for benchmark in (inference, loss, calibration, aa_crc, summaries, expected_gap, volumes, ct_sized):
         for row in benchmark.run():
             print(row, flush=True)
             rows.append(row)

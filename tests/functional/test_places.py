@@ -50,3 +50,25 @@ def test_a_map_of_eight_bits_and_its_floats_are_placed_alike():
     floats[..., :10] = 0
     bytes_ = (floats * 255).round() / 255
     assert (placed_logits(floats) - placed_logits(bytes_)).abs().max() < 0.06
+
+
+@pytest.mark.parametrize("shape", [(57,), (23, 31), (9, 14, 11)])
+def test_blocks_share_a_depth_that_is_near_the_exact_one(shape):
+    generator = torch.Generator().manual_seed(len(shape))
+    mask = torch.ones(1, 2, *shape, dtype=torch.bool)
+    for channel in mask[0]:
+        channel.view(-1)[torch.randint(0, channel.numel(), (2,), generator=generator)] = False
+    exact, coarse = depth_inside(mask), depth_inside(mask, block=3)
+    assert coarse.shape == exact.shape
+    assert (coarse[~mask] == 0).all()
+    assert (coarse - exact).abs().max() <= 3 * len(shape)  # a cube's edge along each axis
+    assert torch.equal(depth_inside(mask, block=1), exact)
+
+
+def test_large_maps_are_counted_in_cubes():
+    probs = torch.zeros(1, 1, 1030, 1030)
+    probs[..., 500, 500] = 0.5
+    order = place_order(probs)
+    assert order[..., 500, 500] == 0
+    assert order[..., 0, 0] == pytest.approx(-1000 / 1030, abs=8 / 1030)
+    assert torch.equal(order[..., :4, :4], order[..., :1, :1].expand(1, 1, 4, 4))
