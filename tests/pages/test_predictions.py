@@ -67,7 +67,7 @@ def test_which_method_on_my_data(tmp_path, monkeypatch):
     def write_smaller(protocol, output):
         chosen.append(protocol)
         methods = {name: protocol.methods[name] for name in ("CRC", "MEG")}
-        smaller = {"methods": methods, "highlighted": (), "alphas": (0.2,), "splits": 2, "repeats": 1}
+        smaller = {"methods": methods, "default": "MEG", "highlighted": (), "alphas": (0.2,), "splits": 2, "repeats": 1}
         return write(replace(protocol, **smaller), output)
 
     monkeypatch.setattr(comparison, "write_comparison", write_smaller)

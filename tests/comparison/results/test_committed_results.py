@@ -13,7 +13,7 @@ from monai_coat.comparison.results.rows import in_whole_groups
 from monai_coat.comparison.results.tables import read_results, report_markdown
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
-PROTOCOLS = {"benchmark_small": "paper_small", "predictions": "predictions", "ablations": "study"}
+PROTOCOLS = {"benchmark": "paper", "benchmark_small": "paper_small", "predictions": "predictions", "ablations": "study"}
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
