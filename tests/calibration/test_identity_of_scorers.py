@@ -65,7 +65,7 @@ SCORERS = {
     "expected gap": lambda: MarginScorer(ExpectedGapPredictor(members=2, width=4, keep_precision=True), "logit"),
     "expected gap alone": lambda: MarginScorer(ExpectedGapPredictor(members=2, width=4, keep_precision=False), "logit"),
     "priced": ExpectedGapScorer,
-    "priced by more images": lambda: ExpectedGapScorer(images=12),
+    "priced for the loss of COAT": lambda: ExpectedGapScorer(objective="soft_tpr"),
     "placed": lambda: PlacedScorer(ProbabilityScorer()),
     "placed more steeply": lambda: PlacedScorer(ProbabilityScorer(), slope=30.0),
     **{
