@@ -174,7 +174,7 @@ def test_margins_of_a_cropped_image_are_refused(bundle):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (OverlayOptions(method="cra"), "method must be one of crc, meg, coat, at, got 'cra'"),
+        (OverlayOptions(method="cra"), "method must be one of crc, meg, meg2, coat, at, got 'cra'"),
         (OverlayOptions(alpha=1.5), "alpha must be in"),
         (OverlayOptions(promise="all"), "promise must be one of each, worst, got 'all'"),
         (OverlayOptions(data=["images"]), "calibration data must be an id or expression"),
