@@ -32,14 +32,15 @@ def add_to(commands: Any) -> None:
         "Methods are compared over many splits, each class for itself; tables.md says which has the smallest coverage "
         "gap, and what it costs. Flat maps are brought to one size, volumes stay at their own. The log says how much "
         "time is left. What is done is run again only if its files, options, settings or version changed. On one core "
-        "maps of your own take minutes to an hour, the protocol quick a minute, and paper, which runs without maps, "
-        "two hours.",
+        "maps of your own take minutes to an hour, the protocol quick a minute, paper_small two hours, and paper "
+        "half a day, of which it trains twelve networks.",
     )
     commands.choices["benchmark"] = command  # its name before; still accepted, but not listed
     add_maps(command, required=False)
     command.add_argument("--images", type=Path, metavar="FOLDER", help="the images: near repeats stay in one part")
     command.add_argument(
-        "--protocol", help="JSON file, or paper, predictions (of flat maps), volumes (of volumes), study or quick"
+        "--protocol",
+        help="JSON file, or paper, paper_small, predictions (of flat maps), volumes (of volumes), study or quick",
     )
     command.add_argument("--quick", action="store_true", help="the protocol quick: a minute, on generated images")
     command.add_argument("--output", type=Path, default=Path("comparison_output"), help="folder for everything")

@@ -221,6 +221,7 @@ class ExpectedGapScorer(Scorer):
         self.inputs.fill_(FAR)[:count] = (summaries[kept] - self.center) / self.spread
         self.observed.fill_(torch.nan)[:count] = observed[kept]
         self.groups.copy_(torch.arange(MOST))[:count] = belongs[kept]
+        self.least_alike.zero_()
         for index in range(self.num_classes):
             has = self._has(index)
             if int(has.sum()) >= LEAST:

@@ -55,7 +55,9 @@ def protocol_of_folder(
     if protocol is None:
         protocol = load_protocol("volumes" if holds_volumes(folder) else "predictions")
     datasets = {name: {**settings, "class": name} for name in folder.format.names} or {UNNAMED: settings}
-    return replace(protocol, datasets=datasets, networks={NETWORK: {}})
+    # Without images nothing tells near repeats, so that every group would be one image.
+    group_splits = protocol.group_splits if images is not None else 0
+    return replace(protocol, datasets=datasets, networks={NETWORK: {}}, group_splits=group_splits)
 
 
 def is_own(settings: Mapping[str, Any]) -> bool:

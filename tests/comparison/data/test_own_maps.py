@@ -44,6 +44,13 @@ def test_one_class_without_a_name_is_yours_and_samples_are_listed_by_their_maps(
     assert samples[1]["label"] == str(folder / "masks" / "1.png")
 
 
+def test_whole_groups_are_split_only_where_images_tell_near_repeats(write_maps):
+    folder = write_maps(3)
+    places = (load_protocol("predictions"), folder / "maps", folder / "masks")
+    assert protocol_of_folder(*places).group_splits == 0
+    assert protocol_of_folder(*places, folder / "maps").group_splits == places[0].group_splits > 0
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_what_was_said_is_in_the_protocol_as_plain_values(tmp_path, name):
     layout = LAYOUTS[name]
