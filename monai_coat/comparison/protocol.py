@@ -69,8 +69,8 @@ class Protocol:
             drawn.
         alphas: levels.
         splits: number of draws of calibration and test images.
-        group_splits: number of draws of the same from whole groups, such as videos, beside them; an even number, since
-            each draw is taken both ways round. Not for volumes.
+        group_splits: number of draws of the same from whole groups, such as videos, beside them; 0, or an even
+            number from 4 on, since each draw is taken both ways round. Not for volumes.
         fractions: shares of the four parts, as :func:`~monai_coat.data.partition` takes them.
         image_size: height and width of the images that everything is done at.
         batch_size, learning_rate: of the segmenters' training.
@@ -170,9 +170,10 @@ def _check(protocol: Protocol, path: Path) -> None:
 def _check_splits(protocol: Protocol, path: Path) -> None:
     if protocol.splits < 2:
         raise ValueError(f"splits must be at least 2, got {protocol.splits} in {path}; a spread needs two.")
-    if protocol.group_splits < 0 or protocol.group_splits % 2:
+    if protocol.group_splits != 0 and (protocol.group_splits < 4 or protocol.group_splits % 2):
         raise ValueError(
-            f"group_splits must be even, got {protocol.group_splits} in {path}; draws are taken both ways."
+            f"group_splits must be 0 or an even number from 4 on, got {protocol.group_splits} in {path}; draws are "
+            "taken both ways round, and a spread needs two."
         )
     if not 1 <= protocol.repeats <= protocol.splits:
         raise ValueError(

@@ -200,7 +200,8 @@ def precision_to_ask_for(
         observed: their true curves.
         alpha: tolerated mean false negative rate, in (0, 1).
         groups: as for :func:`saved_gap`.
-        errors: that share. On PraNet's maps, by videos, 0.3 gave the precision of one threshold at both of two levels.
+        errors: that share. With 0.3 the sets of PraNet's maps, by videos, were no less precise than with one threshold
+            but for noise, at both of two levels (docs/results/by_video.md).
 
     Example:
         >>> coverage = torch.tensor([[1.0, 0.9, 0.5], [1.0, 1.0, 0.9]])

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
-from monai.utils import look_up_option
 from torch import Tensor, nn
 
 from monai_coat.functional import (
@@ -101,7 +100,7 @@ class ExpectedGapScorer(Scorer):
         if precision is not None and not 0 <= precision <= 1:
             raise ValueError(f"precision must be in [0, 1], got {precision}; or None for that of one threshold.")
         self.num_classes, self.precision = num_classes, precision
-        self.objective = str(look_up_option(str(objective), [str(each) for each in ThresholdObjective]))
+        self.objective = str(ThresholdObjective(objective))
         self.summaries = MapSummaries(num_classes)
         features = self.summaries.num_features
         self.center = nn.Buffer(torch.zeros(features))
@@ -141,10 +140,10 @@ class ExpectedGapScorer(Scorer):
     @torch.jit.unused
     @torch.no_grad()
     def is_like(self, probs: Tensor) -> Tensor:
-        """Whether images ``(B, C, *spatial)`` are like those learned from, of each class ``(B, C)``."""
+        """Whether images ``(B, C, *spatial)`` are like those learned from, ``(B, C)``; all, of a class not adapted."""
         inputs = (self.summaries(probs.float()).float() - self.center) / self.spread
         nearest = [gaussian_kernel(inputs, self.inputs, width).amax(1) for width in self.kernel[:, 0]]
-        return torch.stack(nearest, 1) >= self.least_alike
+        return (torch.stack(nearest, 1) >= self.least_alike) | ~self.pays
 
     @staticmethod
     @torch.jit.unused

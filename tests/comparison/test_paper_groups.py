@@ -14,7 +14,7 @@ from monai_coat.comparison.results.tables import read_results
 
 
 def test_groups_are_put_beside_those_that_are_there(tiny, tmp_path):
-    protocol = tiny(alphas=(0.2, 0.3), group_splits=2)
+    protocol = tiny(alphas=(0.2, 0.3), group_splits=4)
     parts = [run_comparison(ComparisonData(replace(protocol, alphas=(a,)), tmp_path / "out")) for a in (0.3, 0.2)]
     write(protocol, parts[0], tmp_path / "results")
     first = read_results(tmp_path / "results" / "results.json")

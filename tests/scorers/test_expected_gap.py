@@ -59,6 +59,7 @@ def test_where_images_are_alike_it_does_not_pay_and_scores_are_log_odds():
     scorer = ExpectedGapScorer().fit(probs, labels, ALPHA)
     assert not bool(scorer.pays)
     assert torch.equal(scorer(probs, probs), placed_logits(probs))
+    assert scorer.is_like(generated(5, 4)[0]).all()  # all have that one threshold, like or not
 
 
 def test_scores_keep_the_order_of_log_odds_within_an_image(fitted):

@@ -46,7 +46,7 @@ def write_report(results: Results, data: ComparisonData) -> list[Path]:
     figures = draw_figures(rows, results, protocol, folder)
     pages = [_draw_curves(data), *draw_pages(data)]
     logger.info("\n%s", summary_markdown(rows, protocol.reference, protocol.default))
-    logger.info("In words:\n%s", verdict_markdown(rows, protocol.reference))
+    logger.info("\n%s", verdict_markdown(rows, protocol.reference))
     return [folder / "results.json", *tables, *figures, *pages]
 
 

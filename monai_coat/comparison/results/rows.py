@@ -37,9 +37,11 @@ class Row:
     Attributes:
         dataset, network, alpha, method: the cell.
         mean, sd: of each measure, by name.
+        draws: number of independent draws: of splits, or of pairs of them that are one draw taken both ways round.
+        coverage_error: standard error of the mean coverage, over draws.
         difference: mean over splits of the coverage gap minus that of the reference on the same split.
-        half_width: half the width of the 95 % interval of that mean, by Student's t. It speaks of other draws of
-            calibration and test images from the same pool, with the trained networks as they are.
+        half_width: half the width of the 95 % interval of that mean, by Student's t over draws. It speaks of other
+            draws of calibration and test images from the same pool, with the trained networks as they are.
         published: the paper's coverage gap, mean and SD, where it is public.
         is_bound: whether the method is an end of the scale and no choice, see :class:`monai_coat.scorers.MethodRow`.
         command: what the command ``fit`` calls the method; empty if it has it not, or not with these settings.
@@ -51,6 +53,8 @@ class Row:
     method: str
     mean: Mapping[str, float]
     sd: Mapping[str, float]
+    draws: int
+    coverage_error: float
     difference: float
     half_width: float
     published: tuple[float, float | None] | None
@@ -65,7 +69,7 @@ class Row:
     @property
     def standard_errors_off(self) -> float:
         """How many standard errors of the mean the coverage is away from its target."""
-        error = self.sd["coverage"] / math.sqrt(self.mean["splits"])
+        error = self.coverage_error
         off = self.mean["coverage"] - target_coverage(self.alpha)
         return off / error if error > 0 else math.copysign(math.inf, off) if off else 0.0
 
@@ -101,12 +105,14 @@ def rows_of(results: Results, reference: str) -> list[Row]:
 
 def in_whole_groups(results: Results) -> Results:
     """The cells with the splits in whole groups in place of those by image; without cells that have none."""
-    return [{**result, "splits": result["group_splits"]} for result in results if result.get("group_splits")]
+    of_groups = [result for result in results if result.get("group_splits")]
+    return [{**result, "splits": result["group_splits"], "both_ways": True} for result in of_groups]
 
 
 def _row(result: Mapping[str, Any], reference: Mapping[str, Any] | None, published: Mapping[Any, Any]) -> Row:
     known = [name for name in MEASURES if name in result["splits"][0]]  # older results have not all of them
     columns = {name: np.array([split[name] for split in result["splits"]]) for name in known}
+    coverage = _draws(columns["coverage"], result)
     difference, half_width = (math.nan, math.nan) if reference is None else _paired_difference(result, reference)
     fit = result["settings"]["fit"]
     return Row(
@@ -115,6 +121,8 @@ def _row(result: Mapping[str, Any], reference: Mapping[str, Any] | None, publish
         mean={name: float(values.mean()) for name, values in columns.items()}
         | {"splits": float(len(result["splits"]))},
         sd={name: float(values.std(ddof=1)) for name, values in columns.items()},
+        draws=len(coverage),
+        coverage_error=float(coverage.std(ddof=1)) / math.sqrt(len(coverage)),
         difference=difference,
         half_width=half_width,
         published=published.get((*_group(result), result["method"])),
@@ -130,9 +138,14 @@ def _paired_difference(result: Mapping[str, Any], reference: Mapping[str, Any]) 
             f"splits must be those of {reference['method']} in every cell of a group, got others for {_group(result)}; "
             "remove the cells of the group to have them run again."
         )
-    paired = _gaps(result) - _gaps(reference)
+    paired = _draws(_gaps(result) - _gaps(reference), result)
     quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(paired) - 1))
     return float(paired.mean()), quantile * float(paired.std(ddof=1)) / math.sqrt(len(paired))
+
+
+def _draws(values: NDArray[np.float64], result: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Values of independent draws: where each was taken both ways round, the mean of the two."""
+    return values.reshape(-1, 2).mean(1) if result.get("both_ways") else values
 
 
 def _gaps(result: Mapping[str, Any]) -> NDArray[np.float64]:

@@ -154,8 +154,11 @@ def report_markdown(
 
 def _overview_and_tables(rows: Sequence[Row], protocol: Protocol) -> list[str]:
     reference = protocol.reference
-    verdict = f"In words:\n\n{verdict_markdown(rows, reference)}"
-    return [verdict, overview_markdown(rows, reference, protocol.default), to_markdown(rows, reference)]
+    return [
+        verdict_markdown(rows, reference),
+        overview_markdown(rows, reference, protocol.default),
+        to_markdown(rows, reference),
+    ]
 
 
 def write_tables(

@@ -18,6 +18,9 @@ stats, _ = optional_import(
     descriptor="SciPy must be installed for intervals of differences; run pip install 'monai_coat[methods]' ({}).",
 )
 
+INTERVAL = (
+    "In words; ± is a 95 % interval over other divisions of the same images, wide enough for the choice among methods:"
+)
 TOLERANCE = 0.01
 """How much less precise than the reference a method may be that is recommended."""
 
@@ -33,11 +36,15 @@ def verdict_markdown(rows: Sequence[Row], reference: str) -> str:
     Args:
         rows: of all groups.
         reference: the method that others are compared with, one threshold for all images.
+
+    Returns:
+        What ± is, and a line for each group.
     """
     groups: dict[tuple[str, str, float], list[Row]] = {}
     for row in rows:
         groups.setdefault(row.group, []).append(row)
-    return "\n".join(f"- {_place(group)}: {_sentence(own, reference)}" for group, own in groups.items()) + "\n"
+    lines = [f"- {_place(group)}: {_sentence(own, reference)}" for group, own in groups.items()]
+    return "\n".join([INTERVAL, "", *lines, ""])
 
 
 def _place(group: tuple[str, str, float]) -> str:
@@ -52,8 +59,8 @@ def _sentence(rows: Sequence[Row], reference: str) -> str:
     sure = [row for row in precise if row.difference + _half_width(row, len(precise)) < 0]
     if not sure:
         return (
-            f"a threshold per image does not pay. No method that is as precise is surely nearer to its target than "
-            f"{reference}, one threshold for all: {_words(one)}."
+            f"a threshold per image does not pay. No method that is at most {TOLERANCE} less precise is surely nearer "
+            f"to its target than {reference}, one threshold for all: {_words(one)}."
         )
     nearest = min(sure, key=_gap)
     best = min((row for row in sure if row.command), key=_gap, default=nearest)
@@ -80,7 +87,7 @@ def _is_as_precise(row: Row, one: Row) -> bool:
 
 def _half_width(row: Row, choices: int) -> float:
     """Half the interval of the difference, wide enough for the best of so many."""
-    freedom = row.mean["splits"] - 1
+    freedom = row.draws - 1
     wide, single = (float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / each, freedom)) for each in (choices, 1))
     return row.half_width * wide / single if math.isfinite(row.half_width) else math.inf
 

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from monai_coat.comparison import rows_of
+from monai_coat.comparison.results.rows import in_whole_groups
 
 
 def test_mean_deviation_and_paired_difference_by_hand(cells):
@@ -18,6 +19,23 @@ def test_mean_deviation_and_paired_difference_by_hand(cells):
     assert coat.difference == pytest.approx(-0.1)
     assert coat.half_width == pytest.approx(4.302653 * 0.1 / 3**0.5)
     assert (meg.difference, meg.half_width) == pytest.approx((-0.1, 0.0))
+
+
+def test_a_draw_taken_both_ways_round_is_one_observation(cell):
+    crc = cell("CRC", [0.2] * 6, hashes="abcdef")
+    gaps = [0.1, 0.3, 0.0, 0.2, 0.1, 0.1]  # of three draws 0.2, 0.1 and 0.1: differences 0, -0.1 and -0.1
+    meg = cell("MEG", gaps, hashes="abcdef")
+    for cells in (crc, meg):
+        cells["group_splits"] = [
+            {**split, "coverage": value} for split, value in zip(cells["splits"], gaps, strict=True)
+        ]
+    _, row = rows_of(in_whole_groups([crc, meg]), "CRC")
+    assert (row.draws, row.mean["splits"]) == (3, 6)
+    error = (2 / 3 * 0.1**2 / 2) ** 0.5 / 3**0.5
+    assert row.difference == pytest.approx(-0.2 / 3)
+    assert row.half_width == pytest.approx(4.302653 * error)
+    assert row.coverage_error == pytest.approx(error)
+    assert rows_of([crc, meg], "CRC")[1].draws == 6
 
 
 def test_another_reference_is_another_difference(cells):
